@@ -1,0 +1,172 @@
+import { z } from 'zod';
+
+/**
+ * A Snapshot: everything read from one host in one round trip, and the only thing later steps look at. It is plain
+ * JSON, so a saved one serves exactly as a live one. Absent data is `null` or left out with a line in `problems`,
+ * never zero.
+ */
+
+/** A count the kernel or systemd prints: decimal digits as a string (it may be up to 2^64-1), or `infinity`. */
+const count = z.string().regex(/^(?:[0-9]{1,20}|infinity)$/);
+
+const fileSchema = z.strictObject({
+  path: z.string(),
+  type: z.enum(['file', 'symlink', 'directory', 'other']),
+  mode: z.number().int(),
+  uid: z.number().int(),
+  gid: z.number().int(),
+  size: z.number().int(),
+  target: z.string().optional(),
+  /** The bytes, where they are valid UTF-8 that survives a round trip. */
+  text: z.string().optional(),
+  /** The bytes otherwise. */
+  base64: z.string().optional(),
+  problem: z.enum(['too-large', 'unreadable']).optional(),
+});
+
+const unitSchema = z.strictObject({
+  /** Id: the unit's primary name. */
+  id: z.string(),
+  /** Other names (aliases), where there are any. */
+  names: z.array(z.string()).optional(),
+  load: z.string(),
+  active: z.string(),
+  sub: z.string().optional(),
+  fragment: z.string().optional(),
+  dropIns: z.array(z.string()).optional(),
+  /** Path below systemd's root cgroup, `/system.slice/ssh.service`; left out where the unit has no cgroup now. */
+  cgroup: z.string().optional(),
+  slice: z.string().optional(),
+  needDaemonReload: z.boolean().optional(),
+  transient: z.boolean().optional(),
+  /** As `systemctl show` says; not evidence of what the kernel enforces. Left out for units without the property. */
+  tasksMax: count.optional(),
+  effectiveTasksMax: count.optional(),
+  tasksCurrent: count.optional(),
+  mainPid: z.number().int().optional(),
+  /** LimitNPROC= of services. */
+  limitNproc: count.optional(),
+});
+
+const cgroupSchema = z.strictObject({
+  /** Path below systemd's root cgroup; `/` is the root itself. */
+  path: z.string(),
+  /** pids.max; left out where the controller is not enabled at this level (no limit here, as in `max`). */
+  max: z.union([z.number().int(), z.literal('max')]).optional(),
+  current: z.number().int().optional(),
+  peak: z.number().int().optional(),
+  /** `max` of pids.events: rejected forks; what it counts depends on `cgroups.eventsScope`. */
+  events: z.number().int().optional(),
+  /** `max` of pids.events.local (Linux 6.11 and later). */
+  eventsLocal: z.number().int().optional(),
+});
+
+const sessionSchema = z.strictObject({
+  id: z.string(),
+  uid: z.number().int(),
+  user: z.string(),
+  /** sshd, login, cron …; tty or seat where known. */
+  service: z.string().optional(),
+  tty: z.string().optional(),
+  remoteHost: z.string().optional(),
+  type: z.string().optional(),
+  state: z.string().optional(),
+  scope: z.string().optional(),
+  leader: z.number().int().optional(),
+});
+
+const problemSchema = z.strictObject({
+  /** Part of the snapshot that is missing or cut: `files`, `units`, `cgroups`, `sessions`, `kernel-log` … */
+  part: z.string(),
+  reason: z.enum(['no-permission', 'command-missing', 'timeout', 'too-large', 'malformed', 'failed', 'not-available']),
+  detail: z.string(),
+});
+
+export const snapshotSchema = z.strictObject({
+  schema: z.literal('tasksctl/snapshot/1'),
+  /** Where it was read: `local`, `user@host`. */
+  target: z.string(),
+  /** The host's clock when it was read, ISO 8601 in UTC. */
+  takenAt: z.string(),
+  host: z.strictObject({
+    hostname: z.string(),
+    kernel: z.string(),
+    machine: z.string(),
+    osRelease: z.record(z.string(), z.string()),
+    bootId: z.string().nullable(),
+    machineId: z.string().nullable(),
+    /** systemd-detect-virt's word (`kvm`, `lxc`, `none` …), null where unknown. */
+    virtualization: z.string().nullable(),
+    container: z.boolean(),
+    /** comm of process 1: `systemd`, `init`, `busybox` … */
+    pid1: z.string(),
+    /** `rw`, or why /etc cannot be written in the usual way: `read-only`, `ostree`, `nixos`, `flatcar` … */
+    etc: z.string(),
+    selinux: z.string().nullable(),
+  }),
+  /** Who read it: uid 0 sees everything. */
+  probe: z.strictObject({ uid: z.number().int(), user: z.string(), sudoUser: z.string().nullable() }),
+  /** null where systemd is not installed. `running` false where it is installed but not process 1. */
+  systemd: z
+    .strictObject({
+      version: z.number().int(),
+      /** First line of `systemctl --version`, `systemd 252 (252.39-1~deb12u1)`, and the +FEATURES line. */
+      banner: z.string(),
+      running: z.boolean(),
+      /** UnitPath of the manager, in order; empty where unknown. */
+      unitPath: z.array(z.string()),
+      defaultTasksMax: count.nullable(),
+      /** The manager's own cgroup path (ControlGroup property), prefix of all unit cgroups; usually "" or "/". */
+      controlGroup: z.string().nullable(),
+      /** Names of files in the system generator directories. */
+      generators: z.array(z.string()),
+      /** `running`, `degraded`, `starting` … */
+      state: z.string().nullable(),
+    })
+    .nullable(),
+  cgroups: z.strictObject({
+    mode: z.enum(['v1', 'hybrid', 'v2', 'none']),
+    /** Directory of systemd's root in the hierarchy that has the pids controller, `/sys/fs/cgroup/pids`; null if none. */
+    pidsRoot: z.string().nullable(),
+    /**
+     * What `events` counts: forks refused in that cgroup whichever ancestor's limit was hit (`forking`), or hits of
+     * that cgroup's own limit by anything below it (`limiting`: cgroup v2 since Linux 6.11 without pids_localevents).
+     */
+    eventsScope: z.enum(['forking', 'limiting']).nullable(),
+    tree: z.array(cgroupSchema),
+  }),
+  kernel: z.strictObject({
+    pidMax: z.number().int().nullable(),
+    threadsMax: z.number().int().nullable(),
+    /** Tasks existing on the whole kernel (denominator of /proc/loadavg's fourth field). */
+    tasks: z.number().int().nullable(),
+    memTotalKiB: z.number().int().nullable(),
+    cpus: z.number().int().nullable(),
+    /** Kernel lines about rejected forks, oldest first. */
+    log: z.array(z.string()),
+  }),
+  files: z.array(fileSchema),
+  units: z.array(unitSchema),
+  sessions: z.array(sessionSchema),
+  users: z.array(
+    z.strictObject({ uid: z.number().int(), name: z.string(), linger: z.boolean(), state: z.string().optional() }),
+  ),
+  /** "Max processes" of /proc/PID/limits for the processes that matter: pid 1 and the session leaders. */
+  rlimits: z.array(
+    z.strictObject({
+      pid: z.number().int(),
+      comm: z.string(),
+      uid: z.number().int(),
+      soft: count,
+      hard: count,
+    }),
+  ),
+  problems: z.array(problemSchema),
+});
+
+export type Snapshot = z.infer<typeof snapshotSchema>;
+export type SnapshotFile = z.infer<typeof fileSchema>;
+export type SnapshotUnit = z.infer<typeof unitSchema>;
+export type SnapshotCgroup = z.infer<typeof cgroupSchema>;
+export type SnapshotSession = z.infer<typeof sessionSchema>;
+export type SnapshotProblem = z.infer<typeof problemSchema>;
