@@ -24,3 +24,187 @@ export interface FileEdit {
   readonly path: string;
   readonly content: Uint8Array | null;
 }
+
+/** Links followed before the kernel gives up with ELOOP (MAXSYMLINKS). */
+const MAX_LINKS = 40;
+
+const NULL_DEVICE: FileEntry = { path: '/dev/null', type: 'other', mode: 0o666, uid: 0, gid: 0, size: 0 };
+
+/**
+ * The files of a host that were read, as an immutable tree. Parents of an entry exist even where they have no entry
+ * of their own. Paths given to its methods are absolute; `.`, `..`, repeated slashes are allowed.
+ */
+export class FileTree {
+  readonly #entries: ReadonlyMap<string, FileEntry>;
+  /** Names below each directory, unsorted until first listed. */
+  readonly #children: Map<string, Set<string>>;
+  readonly #sorted = new Map<string, readonly string[]>();
+  /** Whether any entry is a link: only then need paths be walked component by component. */
+  readonly #links: boolean;
+
+  /** Of two entries with one path the later one counts. */
+  constructor(entries: Iterable<FileEntry>) {
+    const byPath = new Map<string, FileEntry>();
+    const children = new Map<string, Set<string>>();
+    let links = false;
+    for (const entry of entries) {
+      byPath.set(entry.path, entry);
+      links ||= entry.type === 'symlink';
+      addToParents(children, entry.path);
+    }
+    this.#entries = byPath;
+    this.#children = children;
+    this.#links = links;
+  }
+
+  /** The entry at `path`, itself not followed if it is a link; directory links on the way to it are. */
+  get(path: string): FileEntry | undefined {
+    const direct = this.#entries.get(path);
+    if (direct !== undefined) return direct;
+    const real = this.#walk(path, false);
+    return real === undefined ? undefined : this.#entries.get(real);
+  }
+
+  /**
+   * The entry `path` leads to once all links are followed; undefined for a loop, a dangling link or a path that is
+   * not in the tree. `/dev/null` is always there.
+   */
+  resolve(path: string): FileEntry | undefined {
+    const direct = this.#entries.get(path);
+    if (direct !== undefined && direct.type !== 'symlink') return direct;
+    const real = this.#walk(path, true);
+    if (real === undefined) return undefined;
+    return this.#entries.get(real) ?? (real === NULL_DEVICE.path ? NULL_DEVICE : undefined);
+  }
+
+  /** The path itself, or what it leads to, is a directory, be it only because something in the tree lies below it. */
+  isDirectory(path: string): boolean {
+    const real = this.#walk(path, true);
+    if (real === undefined) return false;
+    const entry = this.#entries.get(real);
+    return entry === undefined ? this.#children.has(real) : entry.type === 'directory';
+  }
+
+  /** Names in the directory `dir` (links to a directory followed), in byte order; none where it does not exist. */
+  list(dir: string): readonly string[] {
+    const real = this.#walk(dir, true);
+    if (real === undefined) return [];
+    let names = this.#sorted.get(real);
+    if (names === undefined) {
+      names = [...(this.#children.get(real) ?? [])].sort(compareBytes);
+      this.#sorted.set(real, names);
+    }
+    return names;
+  }
+
+  /** Every entry, in the order given. */
+  entries(): Iterable<FileEntry> {
+    return this.#entries.values();
+  }
+
+  /**
+   * The tree after the edits, in order. A written path replaces whatever was there (as write-and-rename does: a link
+   * is replaced, not followed); directories on the way may be links. A file that is new belongs to root, mode 0644.
+   */
+  withEdits(edits: readonly FileEdit[]): FileTree {
+    const entries = new Map(this.#entries);
+    for (const { path, content } of edits) {
+      const real = this.#walk(path, false) ?? path;
+      if (content === null) {
+        entries.delete(real);
+        continue;
+      }
+      const old = entries.get(real);
+      const kept = old?.type === 'file' ? old : { mode: 0o644, uid: 0, gid: 0 };
+      entries.set(real, {
+        path: real,
+        type: 'file',
+        mode: kept.mode,
+        uid: kept.uid,
+        gid: kept.gid,
+        size: content.length,
+        content,
+      });
+    }
+    return new FileTree(entries.values());
+  }
+
+  /**
+   * The path with links resolved: of every component, or (`followLast` false) of all but the last. A path that does
+   * not exist is returned as far as it can be resolved, since the tree need not hold every directory. Undefined for a
+   * loop.
+   */
+  #walk(path: string, followLast: boolean): string | undefined {
+    if (!this.#links) return normalise(path);
+    const pending = path.split('/').reverse();
+    let at = '';
+    let links = 0;
+    while (pending.length > 0) {
+      const part = pending.pop();
+      if (part === undefined || part === '' || part === '.') continue;
+      if (part === '..') {
+        at = at.slice(0, Math.max(0, at.lastIndexOf('/')));
+        continue;
+      }
+      const next = `${at}/${part}`;
+      const entry = this.#entries.get(next);
+      const last = pending.length === 0;
+      if (entry?.type !== 'symlink' || entry.target === undefined || (last && !followLast)) {
+        at = next;
+        continue;
+      }
+      links += 1;
+      if (links > MAX_LINKS) return undefined;
+      if (entry.target.startsWith('/')) at = '';
+      pending.push(...entry.target.split('/').reverse());
+    }
+    return at === '' ? '/' : at;
+  }
+}
+
+function addToParents(children: Map<string, Set<string>>, path: string): void {
+  let child = path;
+  while (child !== '/') {
+    const slash = child.lastIndexOf('/');
+    const parent = slash <= 0 ? '/' : child.slice(0, slash);
+    const names = children.get(parent);
+    const name = child.slice(slash + 1);
+    if (names !== undefined) {
+      names.add(name);
+      return;
+    }
+    children.set(parent, new Set([name]));
+    child = parent;
+  }
+}
+
+function normalise(path: string): string {
+  if (!/\/\/|\/\.{0,2}(?:\/|$)/.test(path)) return path;
+  const parts: string[] = [];
+  for (const part of path.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  return `/${parts.join('/')}`;
+}
+
+/**
+ * Order of `strcmp` on the UTF-8 bytes, which is how systemd sorts file names. JavaScript's own order differs where
+ * one name has a character beyond U+FFFF.
+ */
+export function compareBytes(a: string, b: string): number {
+  if (a === b) return 0;
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    let x = a.charCodeAt(i);
+    let y = b.charCodeAt(i);
+    if (x === y) continue;
+    // Surrogates stand for characters above all others of the same length in code units.
+    if (x >= 0xd800 && y >= 0xd800) {
+      x = x >= 0xe000 ? x - 0x800 : x + 0x2000;
+      y = y >= 0xe000 ? y - 0x800 : y + 0x2000;
+    }
+    return x - y;
+  }
+  return a.length - b.length;
+}

@@ -48,3 +48,8 @@ export interface ResolveContext {
   /** Unit directories, highest precedence first (UnitPath of the manager, or `defaultUnitPath()`). */
   readonly unitPath: readonly string[];
 }
+
+/** What systemd makes of a unit's files. Never throws; an invalid name is `not-found`. */
+export function resolveUnit(_ctx: ResolveContext, _name: string): ResolvedUnit {
+  throw new Error('not written yet');
+}
