@@ -1,0 +1,25 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+        },
+      },
+      {
+        // Real systemd hosts: one file at a time (they share the machine's cgroup tree), and time to boot.
+        test: {
+          name: 'hosts',
+          include: ['test/hosts/**/*.test.ts', 'test/vm/**/*.test.ts', 'test/lab/**/*.test.ts'],
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
+      },
+    ],
+  },
+});
