@@ -1,0 +1,56 @@
+import type { Plan } from '../plan/plan.ts';
+import { wrap } from './layout.ts';
+import type { Style } from './style.ts';
+import { escapeText, join, type SafeText, safe } from './terminal-escape.ts';
+
+/** A finding, live or out of a saved plan. */
+type Diagnostic = Plan['diagnostics'][number];
+
+const SEVERITIES = ['error', 'warning', 'note'] as const;
+
+/** A finding as compilers print theirs, so that editors can jump: `file:line: warning: message [code]`, then help. */
+export function diagnosticLines(diagnostic: Diagnostic, style: Style): SafeText[] {
+  const paint = { error: style.red, warning: style.yellow, note: style.cyan }[diagnostic.severity];
+  const place = formatPlace(diagnostic);
+  const head = place === '' ? safe`` : safe`${place}: `;
+  const severity = escapeText(diagnostic.severity);
+  const code = safe`[${escapeText(diagnostic.code)}]`;
+  const plain = safe`${head}${severity}: ${escapeText(diagnostic.message)} ${code}`;
+  const lines = wrap(plain, 4, style).map((line, i) => (i === 0 ? line : safe`    ${line}`));
+  const first = lines[0]?.replace(`${severity}: `, () => safe`${paint(severity)}: `);
+  const painted = first === undefined ? lines : [first as SafeText, ...lines.slice(1)];
+  if (diagnostic.help === undefined) return painted;
+  return [
+    ...painted,
+    ...wrap(safe`help: ${escapeText(diagnostic.help)}`, 4, style).map((line) => safe`    ${line}`),
+  ];
+}
+
+/** What `tasksctl lint` prints: every finding, worst first, and how many of each kind there are. */
+export function lintText(diagnostics: readonly Diagnostic[], style: Style): SafeText {
+  const sorted = SEVERITIES.flatMap((severity) => diagnostics.filter((found) => found.severity === severity));
+  const lines = sorted.flatMap((found) => diagnosticLines(found, style));
+  const total = sorted.length === 0 ? safe`No findings.` : safe`${countSeverities(diagnostics)}.`;
+  return join([...lines, total, safe``], safe`\n`);
+}
+
+/** `2 errors, 1 warning`; empty for none. */
+export function countSeverities(diagnostics: readonly Diagnostic[]): SafeText {
+  const counts = SEVERITIES.flatMap((severity) => {
+    const count = diagnostics.filter((found) => found.severity === severity).length;
+    return count === 0 ? [] : [plural(count, severity)];
+  });
+  return join(counts, safe`, `);
+}
+
+/** `1 error`, `3 errors`. */
+export function plural(count: number, noun: string): SafeText {
+  return safe`${count} ${escapeText(noun)}${count === 1 ? safe`` : safe`s`}`;
+}
+
+/** `file:line`, `file`, or the unit a finding is about; empty where it is about the host. */
+function formatPlace(diagnostic: Diagnostic): SafeText {
+  if (diagnostic.file === undefined) return escapeText(diagnostic.unit ?? '');
+  const line = diagnostic.line === undefined ? '' : `:${diagnostic.line}`;
+  return escapeText(diagnostic.file + line);
+}

@@ -1,0 +1,170 @@
+import type { HostLimits, UnitLimit } from '../snapshot/limits.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import { bar, type Cell, type Column, labelled, pad, table } from './layout.ts';
+import {
+  formatCount,
+  formatProvenance,
+  formatShare,
+  formatValue,
+  nameLimit,
+  sameLimit,
+} from './limit-names.ts';
+import { byLeastHeadroom, selectUnits, type UnitFilter } from './select-units.ts';
+import type { Style } from './style.ts';
+import { escapeText, join, type SafeText, safe } from './terminal-escape.ts';
+import { type TreeRow, treeRows } from './unit-tree.ts';
+
+/** Columns from which each row also shows the unit's own limit and where that is set. */
+const WIDE = 110;
+
+const BAR_WIDTH = 8;
+
+/** Use from which a row is drawn as near its limit, and as nearly out of tasks. */
+const NEAR = 0.8;
+const NEARLY_OUT = 0.95;
+
+/**
+ * A host's task limits as a table: every row a unit with its use, the effective limit and what binds. Least headroom
+ * first, or as the tree of slices.
+ */
+export function statusText(
+  snapshot: Snapshot,
+  limits: HostLimits,
+  options: { readonly filter: UnitFilter; readonly tree: boolean },
+  style: Style,
+): SafeText {
+  const selected = selectUnits(limits.units, options.filter);
+  const rows = options.tree
+    ? treeRows(limits.units, selected)
+    : byLeastHeadroom(selected).map((unit): TreeRow => ({ unit, more: [] }));
+  const hidden = limits.units.length - rows.length;
+  const lines = [
+    ...hostLines(snapshot, limits, style),
+    safe``,
+    ...(rows.length === 0
+      ? [safe`No unit to show: none of ${limits.units.length} passes the filters.`]
+      : table(columns(style), rows.map(cells(style)), style)),
+  ];
+  if (hidden > 0 && rows.length > 0) {
+    const why = options.filter.all ? safe`` : safe`; --all shows the inactive and the unlimited ones`;
+    lines.push(safe``, style.dim(safe`${rows.length} of ${limits.units.length} units and cgroups${why}`));
+  }
+  return join([...lines, safe``], safe`\n`);
+}
+
+/** What holds for the whole host: who it is, the kernel's ceilings, the defaults for users and services. */
+function hostLines(snapshot: Snapshot, limits: HostLimits, style: Style): SafeText[] {
+  const { kernel } = limits;
+  const lines: [SafeText, SafeText][] = [
+    [
+      safe`Kernel`,
+      safe`${formatCount(kernel.tasks)} tasks exist; threads-max ${formatCount(kernel.threadsMax)}, pid_max ${formatCount(kernel.pidMax)}`,
+    ],
+  ];
+  if (snapshot.systemd !== null) {
+    const { userDefault, managerDefault } = limits;
+    lines.push(
+      [safe`Each user`, formatDefault(userDefault)],
+      [safe`Each service`, formatDefault(managerDefault)],
+    );
+  }
+  return [
+    style.bold(hostTitle(snapshot)),
+    ...lines.flatMap(([label, text]) => labelled(label, 14, text, style)),
+  ];
+}
+
+function formatDefault(limit: HostLimits['userDefault'] | HostLimits['managerDefault']): SafeText {
+  return safe`${formatValue(limit.value, limit.count)}, ${formatProvenance(limit.provenance)}`;
+}
+
+/** One line that says which machine, as what and when it was read. */
+export function hostTitle(snapshot: Snapshot): SafeText {
+  const { host, systemd, cgroups } = snapshot;
+  const os = host.osRelease['PRETTY_NAME'] ?? host.osRelease['ID'] ?? 'unknown OS';
+  const manager =
+    systemd === null ? 'no systemd' : `systemd ${systemd.version}${systemd.running ? '' : ' (not running)'}`;
+  const cgroup = cgroups.mode === 'none' ? 'no cgroups' : `cgroup ${cgroups.mode}`;
+  return escapeText(`${host.hostname}: ${os}, ${manager}, Linux ${host.kernel}, ${cgroup}`);
+}
+
+function isWide(style: Style): boolean {
+  return style.width === null || style.width >= WIDE;
+}
+
+function columns(style: Style): Column[] {
+  const narrow: Column[] = [
+    { title: safe`UNIT`, align: 'left', min: 15 },
+    { title: safe`USED`, align: 'left' },
+    { title: safe`TASKS`, align: 'right' },
+    { title: safe`PEAK`, align: 'right' },
+    { title: safe`LIMIT`, align: 'right' },
+    { title: safe`REJ`, align: 'right' },
+    { title: safe`BOUND BY`, align: 'left', min: 15 },
+  ];
+  if (!isWide(style)) return narrow;
+  return [
+    ...narrow,
+    { title: safe`OWN`, align: 'right' },
+    { title: safe`OWN SET BY`, align: 'left', min: 15 },
+  ];
+}
+
+function cells(style: Style): (row: TreeRow) => Cell[] {
+  const wide = isWide(style);
+  return ({ unit, more }) => {
+    const paint = unit.active ? undefined : style.dim;
+    const cell = (text: SafeText): Cell => (paint === undefined ? { text } : { text, paint });
+    const rejections = formatCount(unit.rejections);
+    const narrow = [
+      cell(safe`${treePrefix(more, style)}${escapeText(unit.name)}`),
+      usedCell(unit, style),
+      cell(formatCount(unit.current)),
+      cell(formatCount(unit.peak)),
+      cell(formatCount(unit.effective.count)),
+      (unit.rejections ?? 0) > 0 ? { text: rejections, paint: style.red } : cell(rejections),
+      cell(boundBy(unit, wide)),
+    ];
+    if (!wide) return narrow;
+    const own = unit.live ?? unit.configured?.count ?? unit.manager;
+    const source = unit.configured === null ? safe`-` : formatProvenance(unit.configured.provenance);
+    return [...narrow, cell(formatCount(own)), cell(source)];
+  };
+}
+
+/** Branches of the tree before a name; nothing in front of the root and of rows of a list. */
+function treePrefix(more: readonly boolean[], style: Style): SafeText {
+  const [bars, branch, last, none] = style.unicode
+    ? [safe`│ `, safe`├─`, safe`└─`, safe`  `]
+    : [safe`| `, safe`|-`, safe`\`-`, safe`  `];
+  const levels = more.slice(1);
+  return join(
+    levels.map((follows, i) => {
+      if (i < levels.length - 1) return follows ? bars : none;
+      return follows ? branch : last;
+    }),
+    safe``,
+  );
+}
+
+function usedCell(unit: UnitLimit, style: Style): Cell {
+  const share = unit.utilization;
+  if (share === null) return { text: safe`-`, paint: style.dim };
+  const text = safe`${bar(share, BAR_WIDTH, style)} ${pad(formatShare(share), 4, 'right')}`;
+  return { text, paint: share >= NEARLY_OUT ? style.red : share >= NEAR ? style.yellow : style.green };
+}
+
+/**
+ * What binds: the ancestor's or the sysctl's name; where the unit's own limit does, the place that sets it (in a wide
+ * table that has a column of its own). If another level has less room left than the binding one, that is said.
+ */
+function boundBy(unit: UnitLimit, wide: boolean): SafeText {
+  const { by } = unit.effective;
+  if (by === null) return safe`-`;
+  const own = sameLimit(by, unit.ref);
+  const source = unit.configured === null ? safe`itself` : formatProvenance(unit.configured.provenance);
+  const binding = own ? (wide ? safe`itself` : source) : nameLimit(by);
+  const at = unit.headroom?.at ?? null;
+  if (unit.headroom === null || at === null || sameLimit(at, by)) return binding;
+  return safe`${binding}; ${formatCount(unit.headroom.tasks)} left in ${nameLimit(at)}`;
+}
