@@ -41,16 +41,15 @@ const maxNoiseBytes = 64 * 1024;
 
 /**
  * Runs one script by `start`, through sudo where root is asked for: the one conversation both transports have with a
- * shell. Keeps the limits of the request (time, output, abort) and never throws for what a host does.
+ * shell. Keeps the limits of the request (time, output, abort) and never throws for what a host does. The time limit
+ * does not count while the operator is asked for a password.
  */
 export async function runScript(run: ScriptRun): Promise<RunResult> {
   if (!run.request.asRoot) return converse(run, plainProgram, null);
-  if (!run.sudo.proven) {
-    const result = await converse(run, sudoProgram, null);
-    if (result.kind !== 'failed' || result.error.kind !== 'sudo-password-needed') return result;
-    return withPassword(run, result);
-  }
-  return withPassword(run, null);
+  if (run.sudo.proven) return withPassword(run, null);
+  const result = await converse(run, sudoProgram, null);
+  if (result.kind !== 'failed' || result.error.kind !== 'sudo-password-needed') return result;
+  return withPassword(run, result);
 }
 
 async function withPassword(run: ScriptRun, needed: RunResult | null): Promise<RunResult> {
@@ -63,18 +62,18 @@ async function withPassword(run: ScriptRun, needed: RunResult | null): Promise<R
       );
     case 'refused':
       return failed(sudoFailure({ target: run.target, code: 1, stderr: '', prompts: 2 }));
-    case 'password': {
-      let outcome: 'accepted' | 'refused' | 'unused' = 'unused';
+    case 'secret': {
+      let accepted = false;
       const result = await converse(run, sudoPasswordProgram, {
-        password: answer.password,
+        password: answer.secret,
         accepted: () => {
-          outcome = 'accepted';
-          answer.settle(outcome);
+          accepted = true;
+          answer.settle('accepted');
         },
       });
-      if (outcome === 'unused') {
-        if (result.kind === 'failed' && result.error.kind === 'sudo-password-wrong') outcome = 'refused';
-        answer.settle(outcome);
+      if (!accepted) {
+        const refused = result.kind === 'failed' && result.error.kind === 'sudo-password-wrong';
+        answer.settle(refused ? 'refused' : 'unused');
       }
       return result;
     }
@@ -90,11 +89,13 @@ function failed(
 }
 
 /**
- * `sh -s` runs what it reads as it reads it. In braces it must have read all of it first, so a script cut short by a
- * lost connection is a syntax error and not the first half of a change.
+ * What is sent for a script. `sh -s` runs what it reads as it reads it; in braces it must have read all of it first,
+ * so a script cut short by a lost connection is a syntax error and not the first half of a change. Its commands get
+ * an empty standard input, and the shell leaves without waiting for the end of its own: that stays open, since an ssh
+ * channel whose input has ended takes no signals any more.
  */
 function wholeScript(script: string): string {
-  return `{ :; ${script}\n}\n`;
+  return `{ :; ${script}\n} </dev/null; exit\n`;
 }
 
 interface SudoTalk {
@@ -103,49 +104,38 @@ interface SudoTalk {
   accepted(): void;
 }
 
+/** One process from start to end. */
 async function converse(run: ScriptRun, program: string, talk: SudoTalk | null): Promise<RunResult> {
   const { request, target } = run;
-  if (request.signal?.aborted)
-    return failed({ kind: 'aborted', target, message: `${target}: stopped by the operator.` });
-  const started = await run.start(program);
-  if ('error' in started) return failed(started.error);
-  const child = started;
-
   const stdout = new AfterReadyLine();
   const stderr = new AfterReadyLine();
   let prompts = 0;
+  let child: ScriptProcess | undefined;
   let stopped: HostError | undefined;
   let bug: { readonly error: unknown } | undefined;
-  let killed: (() => void) | undefined;
+  let giveUp = (): void => {};
   const givenUp = new Promise<'given-up'>((resolve) => {
-    killed = () => setTimeout(() => resolve('given-up'), killGraceMs).unref();
+    giveUp = () => resolve('given-up');
   });
 
   const stop = (kind: HostError['kind'], message: string): void => {
     if (stopped !== undefined) return;
     stopped = { kind, target, message: `${target}: ${message}` };
-    child.kill();
-    killed?.();
+    child?.kill();
+    setTimeout(giveUp, child === undefined ? 0 : killGraceMs);
   };
   const sendScript = (): void => {
-    child.stdin.end(wholeScript(request.script));
+    child?.stdin.write(wholeScript(request.script));
   };
   const takeOutput = (stream: AfterReadyLine, chunk: Buffer): Buffer => {
     if (stopped !== undefined) return Buffer.alloc(0);
-    const room = request.maxOutputBytes - stdout.size - stderr.size;
-    const fresh = stream.push(chunk, room);
+    const fresh = stream.push(chunk, request.maxOutputBytes - stdout.size - stderr.size);
     if (stream.overflowed || stream.noise.length > maxNoiseBytes) {
-      stop(
-        'output-limit',
-        `the output passed the limit of ${request.maxOutputBytes} bytes and the run was ended.`,
-      );
+      stop('output-limit', `the output passed ${request.maxOutputBytes} bytes and the run was ended.`);
     }
     return fresh;
   };
-
-  // A process that ends without reading its input breaks the pipe; how it ended says more than EPIPE does.
-  child.stdin.on('error', () => {});
-  child.stdout.on('data', (chunk: Buffer) => {
+  const onStdout = (chunk: Buffer): void => {
     const wasReady = stdout.ready;
     const fresh = takeOutput(stdout, chunk);
     if (!wasReady && stdout.ready && talk !== null) {
@@ -159,16 +149,16 @@ async function converse(run: ScriptRun, program: string, talk: SudoTalk | null):
       bug = { error };
       stop('aborted', 'the reader of the output failed.');
     }
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
+  };
+  const onStderr = (chunk: Buffer): void => {
     takeOutput(stderr, chunk);
     if (talk === null || stderr.ready) return;
     const seen = stderr.noise.toString('latin1').split(passwordPrompt).length - 1;
-    if (seen > 0 && prompts === 0) child.stdin.write(`${talk.password.reveal()}\n`);
-    if (seen > 1 && prompts < 2) stop('sudo-password-wrong', '');
+    if (seen > 0 && prompts === 0) child?.stdin.write(`${talk.password.reveal()}\n`);
     prompts = seen;
-  });
-  if (talk === null) sendScript();
+    if (seen > 1)
+      stop('sudo-password-wrong', sudoFailure({ target, code: null, stderr: '', prompts }).message);
+  };
 
   const timer = setTimeout(() => {
     stop(
@@ -178,39 +168,46 @@ async function converse(run: ScriptRun, program: string, talk: SudoTalk | null):
   }, request.timeoutMs);
   const onAbort = (): void => stop('aborted', 'stopped by the operator.');
   request.signal?.addEventListener('abort', onAbort, { once: true });
+  if (request.signal?.aborted) onAbort();
 
-  const end = await Promise.race([child.ended, givenUp]);
+  const talking = async () => {
+    if (stopped !== undefined) return 'given-up' as const;
+    const started = await run.start(program);
+    if ('error' in started) return started;
+    child = started;
+    // A process that ends without reading its input breaks the pipe; how it ended says more than EPIPE does.
+    child.stdin.on('error', () => {});
+    if (stopped !== undefined) child.kill();
+    child.stdout.on('data', onStdout);
+    child.stderr.on('data', onStderr);
+    if (talk === null) sendScript();
+    return child.ended;
+  };
+  const end = await Promise.race([talking(), givenUp]);
   clearTimeout(timer);
   request.signal?.removeEventListener('abort', onAbort);
   if (bug !== undefined) throw bug.error;
 
   const out = stdout.bytes();
   const err = stderr.bytes();
-  if (stopped !== undefined) {
-    const error =
-      stopped.kind === 'sudo-password-wrong'
-        ? sudoFailure({ target, code: null, stderr: '', prompts })
-        : stopped;
-    return failed(error, out, err);
-  }
+  if (stopped !== undefined) return failed(stopped, out, err);
   if (end === 'given-up') throw new Error('a run was given up that was never stopped');
   if ('error' in end) return failed(end.error, out, err);
-  if (!stdout.ready) {
-    const noise = stderr.noise.toString('utf8');
-    if (program !== plainProgram)
-      return failed(sudoFailure({ target, code: end.code, stderr: noise, prompts }));
-    const words = printable(`${stdout.noise.toString('utf8')}\n${noise}`)
-      .trim()
-      .split('\n')
-      .at(-1)
-      ?.slice(0, 300);
-    return failed({
-      kind: 'unsupported',
-      target,
-      message: `${target}: the login shell did not start sh (exit status ${end.code}${words ? `, it said: ${words}` : ''}); give the user a POSIX login shell and no forced command.`,
-    });
-  }
-  return { kind: 'exit', code: end.code, signal: end.signal, stdout: out, stderr: err };
+  if (stdout.ready) return { kind: 'exit', code: end.code, signal: end.signal, stdout: out, stderr: err };
+
+  const noise = stderr.noise.toString('utf8');
+  if (program !== plainProgram)
+    return failed(sudoFailure({ target, code: end.code, stderr: noise, prompts }));
+  const said = printable(`${stdout.noise.toString('utf8')}\n${noise}`)
+    .trim()
+    .split('\n')
+    .at(-1)
+    ?.slice(0, 300);
+  return failed({
+    kind: 'unsupported',
+    target,
+    message: `${target}: the login shell did not start sh (exit status ${end.code}${said ? `, it said: ${said}` : ''}); give the user a POSIX login shell and no forced command.`,
+  });
 }
 
 /** Splits a stream at `readyLine`: noise before it, the script's output after it. */

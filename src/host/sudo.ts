@@ -1,5 +1,5 @@
+import { AskedSecret } from './asked-secret.ts';
 import { printable } from './printable.ts';
-import { Secret } from './secret.ts';
 import type { AskSecret, HostError } from './transport.ts';
 
 /**
@@ -108,69 +108,9 @@ export function sudoFailure(end: SudoEnd): HostError {
   );
 }
 
-/** What sudo may be answered with. */
-export type SudoAnswer =
-  | {
-      readonly kind: 'password';
-      readonly password: Secret;
-      /** Must be called once. Until then nobody else tries this password, unless it is proven already. */
-      settle(outcome: 'accepted' | 'refused' | 'unused'): void;
-    }
-  /** It was tried on this host and refused: it is not tried again in this process. */
-  | { readonly kind: 'refused' }
-  /** Nobody can be asked, or the operator declined. */
-  | { readonly kind: 'none' };
-
-/**
- * The sudo password of one host: asked at most once, and while it is unproven used by one run at a time, so that
- * twenty runs with a wrong password are one failure in the host's log and not a locked account.
- */
-export class SudoPassword {
-  readonly #target: string;
-  readonly #ask: AskSecret | undefined;
-  #turn: Promise<void> = Promise.resolve();
-  #password: Secret | undefined;
-  #state: 'unasked' | 'unproven' | 'proven' | 'refused' | 'declined' = 'unasked';
-
+/** The sudo password of one host. */
+export class SudoPassword extends AskedSecret {
   constructor(target: string, ask: AskSecret | undefined) {
-    this.#target = target;
-    this.#ask = ask;
-  }
-
-  /** True once a password worked: sudo is then started so that it can ask for it. */
-  get proven(): boolean {
-    return this.#state === 'proven';
-  }
-
-  /** Gives the password, asking the operator if need be; waits while another run tries the unproven one. */
-  async take(): Promise<SudoAnswer> {
-    if (this.#state === 'proven') return this.#answer(() => {});
-    const before = this.#turn;
-    let done = (): void => {};
-    this.#turn = new Promise((resolve) => {
-      done = resolve;
-    });
-    await before;
-    if (this.#state === 'unasked') {
-      const text = (await this.#ask?.(`sudo password for ${this.#target}: `)) ?? null;
-      this.#state = text === null ? 'declined' : 'unproven';
-      if (text !== null) this.#password = new Secret(text);
-    }
-    if (this.#state !== 'unproven') done();
-    return this.#answer(done);
-  }
-
-  #answer(done: () => void): SudoAnswer {
-    if (this.#state === 'refused') return { kind: 'refused' };
-    if (this.#password === undefined) return { kind: 'none' };
-    return {
-      kind: 'password',
-      password: this.#password,
-      settle: (outcome) => {
-        if (outcome === 'accepted') this.#state = 'proven';
-        else if (outcome === 'refused' && this.#state === 'unproven') this.#state = 'refused';
-        done();
-      },
-    };
+    super(`sudo password for ${target}: `, ask);
   }
 }
