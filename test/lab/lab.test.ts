@@ -1,0 +1,95 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { containersUnavailable, type LabHost, startContainer } from './lab.ts';
+
+/** A command as a user over the real network and a real login. */
+async function ssh(host: LabHost, user: string, command: string) {
+  const { ssh } = host;
+  const options = [
+    'BatchMode=yes',
+    'StrictHostKeyChecking=yes',
+    'GlobalKnownHostsFile=/dev/null',
+    'ConnectTimeout=3',
+  ];
+  const args = options.flatMap((option) => ['-o', option]);
+  args.push('-F', 'none', '-o', `UserKnownHostsFile=${ssh.knownHostsFile}`, '-i', ssh.identityFile);
+  args.push('-p', String(ssh.port), `${user}@${ssh.host}`, command);
+  return await promisify(execFile)('ssh', args);
+}
+
+async function text(host: LabHost, script: string): Promise<string> {
+  return (await host.exec(script)).stdout.toString().trim();
+}
+
+describe.skipIf(containersUnavailable() !== null)('containers', () => {
+  const wanted = [
+    ['bullseye', 247],
+    ['bookworm', 252],
+    ['bookworm-backports', 254],
+    ['trixie', 257],
+  ] as const;
+  let hosts: LabHost[] = [];
+  beforeAll(async () => {
+    hosts = await Promise.all(wanted.map(([suite]) => startContainer({ suite })));
+  });
+  afterAll(async () => {
+    await Promise.all(hosts.map((host) => host.stop()));
+  });
+
+  it('boot the systemd of their suite as PID 1', async () => {
+    expect(hosts.map((host) => host.systemdVersion)).toEqual(wanted.map(([, version]) => version));
+    for (const host of hosts) {
+      expect(await text(host, 'cat /proc/1/comm; systemctl is-system-running')).toBe('systemd\nrunning');
+    }
+  });
+
+  it('put a login in a session scope whose limit the kernel enforces', async () => {
+    for (const host of hosts) {
+      const { stdout } = await ssh(host, 'alice', 'sed -n s/^.*:pids://p /proc/self/cgroup');
+      expect(stdout).toMatch(/^\/user\.slice\/user-1000\.slice\/session-\w+\.scope\n$/);
+      const keep = ssh(host, 'alice', 'sleep 10').catch(() => {});
+      await text(host, 'until systemctl -q is-active user-1000.slice; do sleep 0.1; done');
+      await text(host, 'systemctl set-property --runtime user-1000.slice TasksMax=30');
+      expect(await text(host, 'cat /sys/fs/cgroup/pids/user.slice/user-1000.slice/pids.max')).toBe('30');
+      const burst = await ssh(host, 'alice', 'i=0; while [ $i -lt 40 ]; do sleep 1 & i=$((i+1)); done; wait');
+      expect(burst.stderr).toContain('fork: retry: Resource temporarily unavailable');
+      await text(host, 'pkill -u alice sleep || :');
+      await keep;
+    }
+  });
+
+  it('take files and links', async () => {
+    for (const host of hosts) {
+      const path = `/etc/lab/${'deep/'.repeat(30)}file`;
+      await host.writeFiles({
+        [path]: 'text\n',
+        '/etc/lab/link': { symlink: path },
+        '/etc/lab/run': '#!/bin/sh\nexit 3',
+      });
+      expect(await text(host, 'cat /etc/lab/link')).toBe('text');
+      expect((await host.exec('/etc/lab/run', { check: false })).code).toBe(3);
+    }
+  });
+
+  it('reboot with a new boot id, the same files and the same address', async () => {
+    await Promise.all(
+      hosts.map(async (host) => {
+        const before = await text(host, 'cat /proc/sys/kernel/random/boot_id; touch /root/kept');
+        await host.reboot();
+        const after = await text(host, 'cat /proc/sys/kernel/random/boot_id; ls /root/kept');
+        expect(after).not.toContain(before);
+        expect((await ssh(host, 'bob', 'sudo -n ls /root')).stdout).toBe('kept\n');
+      }),
+    );
+  });
+
+  it('lose and regain their network', async () => {
+    const [host] = hosts;
+    if (!host) throw new Error('no host');
+    await host.linkDown();
+    await expect(ssh(host, 'alice', 'true')).rejects.toThrow();
+    await host.linkUp();
+    await ssh(host, 'alice', 'true');
+  });
+});
