@@ -78,7 +78,15 @@ const sessionSchema = z.strictObject({
 const problemSchema = z.strictObject({
   /** Part of the snapshot that is missing or cut: `files`, `units`, `cgroups`, `sessions`, `kernel-log` … */
   part: z.string(),
-  reason: z.enum(['no-permission', 'command-missing', 'timeout', 'too-large', 'malformed', 'failed', 'not-available']),
+  reason: z.enum([
+    'no-permission',
+    'command-missing',
+    'timeout',
+    'too-large',
+    'malformed',
+    'failed',
+    'not-available',
+  ]),
   detail: z.string(),
 });
 
@@ -149,7 +157,12 @@ export const snapshotSchema = z.strictObject({
   units: z.array(unitSchema),
   sessions: z.array(sessionSchema),
   users: z.array(
-    z.strictObject({ uid: z.number().int(), name: z.string(), linger: z.boolean(), state: z.string().optional() }),
+    z.strictObject({
+      uid: z.number().int(),
+      name: z.string(),
+      linger: z.boolean(),
+      state: z.string().optional(),
+    }),
   ),
   /** "Max processes" of /proc/PID/limits for the processes that matter: pid 1 and the session leaders. */
   rlimits: z.array(
