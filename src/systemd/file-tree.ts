@@ -77,6 +77,16 @@ export class FileTree {
     return this.#entries.get(real) ?? (real === NULL_DEVICE.path ? NULL_DEVICE : undefined);
   }
 
+  /** `path` with every link in it followed, whether or not anything is there; undefined for a loop. */
+  realPath(path: string): string | undefined {
+    return this.#walk(path, true);
+  }
+
+  /** As `realPath`, but the last component is not followed if it is a link. */
+  realParent(path: string): string | undefined {
+    return this.#walk(path, false);
+  }
+
   /** The path itself, or what it leads to, is a directory, be it only because something in the tree lies below it. */
   isDirectory(path: string): boolean {
     const real = this.#walk(path, true);

@@ -1,4 +1,8 @@
+import { listDropIns } from './drop-ins.ts';
+import { readConf } from './read-conf.ts';
 import type { ResolveContext, ResolvedLimit } from './resolve.ts';
+import { type FoundAssignment, settleLimit } from './settle-limit.ts';
+import { parseTasksMax } from './tasks-max.ts';
 
 /** One key of logind's or a manager's configuration. */
 export interface ManagerConfKey {
@@ -7,10 +11,76 @@ export interface ManagerConfKey {
   readonly key: 'UserTasksMax' | 'DefaultTasksMax';
 }
 
-/** What main file and drop-ins say of a key; `files` are those read, in the order they are applied. */
+/**
+ * What main file and drop-ins say of a key (`config_parse_many()` of systemd's conf-parser.c). `files` are those read,
+ * in the order they are applied; one that is a mask or was not read to its end is among them. A user's own
+ * ~/.config/systemd/user.conf, which 249 and later read after this, is not looked at.
+ */
 export function resolveManagerConf(
-  _ctx: ResolveContext,
-  _wanted: ManagerConfKey,
+  ctx: ResolveContext,
+  wanted: ManagerConfKey,
 ): ResolvedLimit & { readonly files: readonly string[] } {
-  throw new Error('not written yet');
+  const found: FoundAssignment[] = [];
+  const files: string[] = [];
+  for (const path of managerConfFiles(ctx, wanted.file)) {
+    const file = readConf(ctx.tree, path, ctx.capabilities);
+    if (file.kind === 'missing') continue;
+    if (file.kind === 'not-a-file') break;
+    files.push(path);
+    if (file.kind !== 'read') continue;
+    for (const { section, key, value, span } of file.conf.assignments) {
+      if (key !== wanted.key) continue;
+      const parsed =
+        section === wanted.section
+          ? parseTasksMax(value, wanted.key, ctx.capabilities)
+          : ({ ok: false, reason: wrongSection(section, wanted.section) } as const);
+      found.push({ file: path, line: span.line, section: section ?? '', key, raw: value, parsed });
+    }
+    // An error in one file ends the reading of all.
+    if (file.conf.failure !== null) break;
+  }
+  return { ...settleLimit(found), files };
+}
+
+function wrongSection(section: string | null, wanted: string): string {
+  return section === null ? 'before any section' : `wrong section [${section}], not [${wanted}]`;
+}
+
+/** Main file and drop-ins that systemd tries to read, in order. */
+function managerConfFiles(ctx: ResolveContext, name: ManagerConfKey['file']): string[] {
+  const { tree, capabilities } = ctx;
+  const dirs = ['/etc', '/run', '/usr/local/lib', ...confVendorDirs(ctx)].map((dir) => `${dir}/systemd`);
+  const dropInDirs: string[] = [];
+  for (const dir of dirs) {
+    const real = tree.realPath(`${dir}/${name}.d`);
+    if (real !== undefined && tree.isDirectory(real)) dropInDirs.push(real);
+  }
+  const dropIns = listDropIns(tree, dropInDirs, capabilities.loading);
+  if (capabilities.nonRegularConfStops) {
+    const odd = dropIns.some((path) => tree.realPath(path) !== undefined && isThereButNoFile(ctx, path));
+    if (odd) return [];
+  }
+  // A user manager knows no other main file than its user's own and this one.
+  const mainDirs = capabilities.mainFileFallback && name !== 'user.conf' ? dirs : ['/etc/systemd'];
+  const main = mainDirs.map((dir) => `${dir}/${name}`).find((path) => !isMissing(ctx, path));
+  if (main === undefined) return dropIns;
+  if (capabilities.mainFileReadOnce) {
+    const real = tree.realPath(main);
+    if (dropIns.some((path) => tree.realPath(path) === real)) return dropIns;
+  }
+  return [main, ...dropIns];
+}
+
+/** Unlike units, these look in /usr/lib before /lib. */
+function confVendorDirs({ capabilities }: ResolveContext): readonly string[] {
+  return ['/usr/lib', ...capabilities.vendorDirs.filter((dir) => dir !== '/usr/lib')];
+}
+
+function isMissing({ tree }: ResolveContext, path: string): boolean {
+  const real = tree.realPath(path);
+  return real !== undefined && tree.resolve(real) === undefined && !tree.isDirectory(real);
+}
+
+function isThereButNoFile(ctx: ResolveContext, path: string): boolean {
+  return !isMissing(ctx, path) && ctx.tree.resolve(path)?.type !== 'file';
 }

@@ -1,7 +1,12 @@
 import type { SystemdCapabilities } from './capabilities.ts';
 import type { Diagnostic } from './diagnostic.ts';
+import type { ConfFile } from './dialect.ts';
 import type { FileTree } from './file-tree.ts';
-import type { TasksMax } from './tasks-max.ts';
+import { UnitIndex } from './load-path.ts';
+import { type ReadConf, readConf } from './read-conf.ts';
+import { type FoundAssignment, settleLimit } from './settle-limit.ts';
+import { type ParsedTasksMax, parseTasksMax, type TasksMax } from './tasks-max.ts';
+import { parseUnitName, type UnitName, type UnitType } from './unit-name.ts';
 
 /** One assignment of the key in question, as found in a file. Everything systemd did with it is in `outcome`. */
 export interface Assignment {
@@ -23,6 +28,7 @@ export interface Assignment {
 export interface ResolvedLimit {
   /** null: no file sets it (or the last word was an empty value), so the default holds. */
   readonly value: TasksMax | null;
+  /** The assignment that counts; with `value` null an empty one, or null where there is none. */
   readonly winner: Assignment | null;
   /** Every assignment found, in the order systemd applies them; ignored ones included. */
   readonly assignments: readonly Assignment[];
@@ -33,7 +39,12 @@ export interface ResolvedUnit {
   readonly name: string;
   /** The unit's own name after aliases. */
   readonly id: string;
-  readonly load: 'loaded' | 'masked' | 'not-found' | 'bad-setting';
+  /**
+   * What the files make of the unit. `error`: its own file cannot be read to the end, so no drop-in is read either.
+   * Checks a type makes of its settings (a service without ExecStart= is `bad-setting`) are not repeated here, and
+   * what a manager knows from elsewhere (a mount that is up has no file) neither.
+   */
+  readonly load: 'loaded' | 'masked' | 'not-found' | 'bad-setting' | 'error';
   readonly fragmentPath: string | null;
   /** As `systemctl show -p DropInPaths`, in the order they are applied. */
   readonly dropInPaths: readonly string[];
@@ -49,7 +60,182 @@ export interface ResolveContext {
   readonly unitPath: readonly string[];
 }
 
-/** What systemd makes of a unit's files. Never throws; an invalid name is `not-found`. */
-export function resolveUnit(_ctx: ResolveContext, _name: string): ResolvedUnit {
-  throw new Error('not written yet');
+/** Section that holds TasksMax=, by the types of unit that have a cgroup. */
+const CGROUP_SECTIONS: Readonly<Partial<Record<UnitType, string>>> = {
+  service: 'Service',
+  slice: 'Slice',
+  scope: 'Scope',
+  socket: 'Socket',
+  mount: 'Mount',
+  swap: 'Swap',
+};
+
+/** Types of which a unit exists only if it has a file; the others come from the kernel, a program or by their name. */
+const NEEDS_FRAGMENT: ReadonlySet<UnitType> = new Set<UnitType>([
+  'service',
+  'socket',
+  'target',
+  'timer',
+  'path',
+  'automount',
+]);
+
+/** Units that are always there, and which an empty file therefore does not mask. */
+const PERPETUAL: ReadonlySet<string> = new Set(['-.slice', 'system.slice', 'init.scope', '-.mount']);
+
+/** Section that `TasksMax=` belongs in for a unit of this type; null where such units have no cgroup. */
+export function tasksMaxSection(type: UnitType): string | null {
+  return CGROUP_SECTIONS[type] ?? null;
+}
+
+const indexes = new WeakMap<ResolveContext, UnitIndex>();
+
+/** The index of a context's unit directories, made once. */
+export function unitIndex(ctx: ResolveContext): UnitIndex {
+  let index = indexes.get(ctx);
+  if (index === undefined) {
+    index = new UnitIndex(ctx);
+    indexes.set(ctx, index);
+  }
+  return index;
+}
+
+/**
+ * What systemd makes of a unit's files, as `systemctl show` of this version would say after a daemon-reload. Never
+ * throws; an invalid name, or that of a template, is `not-found`.
+ */
+export function resolveUnit(ctx: ResolveContext, name: string): ResolvedUnit {
+  const unit = parseUnitName(name);
+  if (unit === null || unit.instance === '') return nothing(name, 'not-found');
+  const index = unitIndex(ctx);
+  const files = index.find(unit);
+  if (files === null) return nothing(name, 'not-found');
+  const reader = new UnitReader(ctx, unit);
+  let load: ResolvedUnit['load'] = 'loaded';
+  if (files.fragment !== null) load = reader.fragment(files.fragment, PERPETUAL.has(files.id));
+  else if (NEEDS_FRAGMENT.has(unit.type)) load = 'not-found';
+  const readsDropIns =
+    load === 'loaded' || (load === 'masked' && ctx.capabilities.loading.maskedUnitsHaveDropIns);
+  const dropInPaths = readsDropIns ? index.dropIns(files, unit.type) : [];
+  for (const path of dropInPaths) reader.dropIn(path);
+  return {
+    name,
+    id: files.id,
+    load,
+    fragmentPath: load === 'not-found' ? null : files.fragment,
+    dropInPaths,
+    tasksMax: settleLimit(reader.found),
+    diagnostics: reader.diagnostics,
+  };
+}
+
+function nothing(name: string, load: ResolvedUnit['load']): ResolvedUnit {
+  return {
+    name,
+    id: name,
+    load,
+    fragmentPath: null,
+    dropInPaths: [],
+    tasksMax: settleLimit([]),
+    diagnostics: [],
+  };
+}
+
+/**
+ * The TasksMax= in force for a unit where its manager's DefaultTasksMax= is `defaultTasksMax`: what its files say, or
+ * the default of its type (none for slices). null: units of this type have no such limit.
+ */
+export function unitTasksMax(resolved: ResolvedUnit, defaultTasksMax: TasksMax): TasksMax | null {
+  const type = parseUnitName(resolved.id)?.type;
+  if (type === undefined || tasksMaxSection(type) === null) return null;
+  if (resolved.tasksMax.value !== null) return resolved.tasksMax.value;
+  // An empty value brings in the manager's default even where a slice has none (`config_parse_tasks_max()`).
+  return type === 'slice' && resolved.tasksMax.winner === null ? { kind: 'infinity' } : defaultTasksMax;
+}
+
+/** Reads the files of one unit in their order and gathers what they say of TasksMax=. */
+class UnitReader {
+  readonly found: FoundAssignment[] = [];
+  readonly diagnostics: Diagnostic[] = [];
+  readonly #ctx: ResolveContext;
+  readonly #unit: UnitName;
+
+  constructor(ctx: ResolveContext, unit: UnitName) {
+    this.#ctx = ctx;
+    this.#unit = unit;
+  }
+
+  fragment(path: string, perpetual: boolean): ResolvedUnit['load'] {
+    const file = readConf(this.#ctx.tree, path, this.#ctx.capabilities);
+    switch (file.kind) {
+      case 'read':
+        this.#gather(path, file.conf);
+        return file.conf.failure === null ? 'loaded' : 'error';
+      case 'masked':
+        return perpetual ? 'loaded' : 'masked';
+      case 'missing':
+        return 'not-found';
+      case 'not-a-file':
+        return 'error';
+      case 'not-kept':
+        this.#notKept(path);
+        return 'loaded';
+    }
+  }
+
+  dropIn(path: string): void {
+    const file: ReadConf = readConf(this.#ctx.tree, path, this.#ctx.capabilities);
+    if (file.kind === 'read') this.#gather(path, file.conf);
+    else if (file.kind === 'not-kept') this.#notKept(path);
+  }
+
+  #gather(path: string, conf: ConfFile): void {
+    for (const { section, key, value, span } of conf.assignments) {
+      if (key !== 'TasksMax') continue;
+      const parsed = this.#parse(section, value);
+      this.found.push({ file: path, line: span.line, section: section ?? '', key, raw: value, parsed });
+      if (!parsed.ok) {
+        this.diagnostics.push({
+          code: 'assignment-ignored',
+          severity: 'warning',
+          message: `systemd ignores TasksMax=${value}: ${parsed.reason}`,
+          file: path,
+          line: span.line,
+          unit: this.#unit.name,
+        });
+      }
+    }
+    if (conf.failure !== null) {
+      this.diagnostics.push({
+        code: 'file-not-read-to-end',
+        severity: 'error',
+        message: `systemd stops reading here: ${conf.failure.reason}`,
+        file: path,
+        line: conf.failure.line,
+        unit: this.#unit.name,
+        help: 'Mend or remove the line, then run systemctl daemon-reload.',
+      });
+    }
+  }
+
+  #parse(section: string | null, value: string): ParsedTasksMax {
+    const wanted = tasksMaxSection(this.#unit.type);
+    if (wanted === null) return { ok: false, reason: `${this.#unit.type} units have no task limit` };
+    if (section === null) return { ok: false, reason: 'before any section' };
+    if (section !== wanted) return { ok: false, reason: `wrong section [${section}], not [${wanted}]` };
+    return parseTasksMax(value, 'TasksMax', this.#ctx.capabilities);
+  }
+
+  #notKept(path: string): void {
+    const problem = this.#ctx.tree.resolve(path)?.problem;
+    if (problem === undefined) return;
+    this.diagnostics.push({
+      code: 'file-not-available',
+      severity: 'warning',
+      message: problem === 'too-large' ? 'the file was too large to read' : 'the file could not be read',
+      file: path,
+      unit: this.#unit.name,
+      help: 'Read the host as root to know what the file says.',
+    });
+  }
 }
