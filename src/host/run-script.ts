@@ -35,7 +35,7 @@ export interface ScriptRun {
 }
 
 /** Time a killed process gets to end before the run is given up without it, milliseconds. */
-const killGraceMs = 2_000;
+const killGraceMs = 1_000;
 /** Noise kept in front of `readyLine`, bytes; start-up files that print more than this end the run. */
 const maxNoiseBytes = 64 * 1024;
 
@@ -114,16 +114,20 @@ async function converse(run: ScriptRun, program: string, talk: SudoTalk | null):
   let stopped: HostError | undefined;
   let bug: { readonly error: unknown } | undefined;
   let giveUp = (): void => {};
+  let grace: NodeJS.Timeout | undefined;
   const givenUp = new Promise<'given-up'>((resolve) => {
     giveUp = () => resolve('given-up');
   });
 
-  const stop = (kind: HostError['kind'], message: string): void => {
+  const stop = (error: HostError): void => {
     if (stopped !== undefined) return;
-    stopped = { kind, target, message: `${target}: ${message}` };
+    stopped = error;
     child?.kill();
-    setTimeout(giveUp, child === undefined ? 0 : killGraceMs);
+    if (child === undefined) giveUp();
+    else grace = setTimeout(giveUp, killGraceMs);
   };
+  const stopFor = (kind: HostError['kind'], message: string): void =>
+    stop({ kind, target, message: `${target}: ${message}` });
   const sendScript = (): void => {
     child?.stdin.write(wholeScript(request.script));
   };
@@ -131,7 +135,7 @@ async function converse(run: ScriptRun, program: string, talk: SudoTalk | null):
     if (stopped !== undefined) return Buffer.alloc(0);
     const fresh = stream.push(chunk, request.maxOutputBytes - stdout.size - stderr.size);
     if (stream.overflowed || stream.noise.length > maxNoiseBytes) {
-      stop('output-limit', `the output passed ${request.maxOutputBytes} bytes and the run was ended.`);
+      stopFor('output-limit', `the output passed ${request.maxOutputBytes} bytes and the run was ended.`);
     }
     return fresh;
   };
@@ -147,7 +151,7 @@ async function converse(run: ScriptRun, program: string, talk: SudoTalk | null):
       request.onStdout(fresh);
     } catch (error) {
       bug = { error };
-      stop('aborted', 'the reader of the output failed.');
+      stopFor('aborted', 'the reader of the output failed.');
     }
   };
   const onStderr = (chunk: Buffer): void => {
@@ -156,17 +160,16 @@ async function converse(run: ScriptRun, program: string, talk: SudoTalk | null):
     const seen = stderr.noise.toString('latin1').split(passwordPrompt).length - 1;
     if (seen > 0 && prompts === 0) child?.stdin.write(`${talk.password.reveal()}\n`);
     prompts = seen;
-    if (seen > 1)
-      stop('sudo-password-wrong', sudoFailure({ target, code: null, stderr: '', prompts }).message);
+    if (seen > 1) stop(sudoFailure({ target, code: null, stderr: '', prompts }));
   };
 
   const timer = setTimeout(() => {
-    stop(
+    stopFor(
       'timeout',
       `no end after ${request.timeoutMs / 1000} s; the run was ended, what it started may still be running there.`,
     );
   }, request.timeoutMs);
-  const onAbort = (): void => stop('aborted', 'stopped by the operator.');
+  const onAbort = (): void => stopFor('aborted', 'stopped by the operator.');
   request.signal?.addEventListener('abort', onAbort, { once: true });
   if (request.signal?.aborted) onAbort();
 
@@ -185,6 +188,7 @@ async function converse(run: ScriptRun, program: string, talk: SudoTalk | null):
   };
   const end = await Promise.race([talking(), givenUp]);
   clearTimeout(timer);
+  clearTimeout(grace);
   request.signal?.removeEventListener('abort', onAbort);
   if (bug !== undefined) throw bug.error;
 
