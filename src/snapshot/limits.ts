@@ -1,21 +1,22 @@
 import type { Diagnostic } from '../systemd/diagnostic.ts';
-import type { ResolvedLimit } from '../systemd/resolve.ts';
-import type { TaskCount, TasksMax } from '../systemd/tasks-max.ts';
+import { compareBytes } from '../systemd/file-tree.ts';
+import { lint } from '../systemd/lint.ts';
+import { type ResolveContext, type ResolvedLimit, resolveUnit, unitTasksMax } from '../systemd/resolve.ts';
+import { resolveManagerConf } from '../systemd/resolve-manager-conf.ts';
+import {
+  compareTaskCount,
+  resolveTasksMax,
+  systemTasksMax,
+  type TaskCount,
+  type TasksMax,
+} from '../systemd/tasks-max.ts';
+import { sliceParents, userSlice } from '../systemd/unit-name.ts';
+import { limitDisagreements } from './limit-disagreements.ts';
+import { describeProvenance, type Provenance, provenancePlace } from './provenance.ts';
+import { resolveContextOf } from './resolve-context.ts';
+import type { Snapshot, SnapshotCgroup, SnapshotUnit } from './snapshot.ts';
 
-/** Where a limit's value comes from. */
-export type Provenance =
-  | {
-      readonly kind: 'file';
-      readonly file: string;
-      readonly line: number;
-      readonly section: string;
-      readonly key: string;
-      readonly raw: string;
-    }
-  /** `text` says whose default: "built-in default of systemd 252", "DefaultTasksMax of the manager". */
-  | { readonly kind: 'default'; readonly text: string }
-  /** A live value that no file read explains: set by hand, by a user manager, by a container engine. */
-  | { readonly kind: 'live'; readonly text: string };
+export type { Provenance } from './provenance.ts';
 
 /** Which ceiling it is: one of a unit, of a bare cgroup below a unit (containers, user managers), of the kernel. */
 export type LimitRef =
@@ -88,4 +89,373 @@ export interface HostLimits {
     readonly systemTasksMax: bigint | null;
   };
   readonly diagnostics: readonly Diagnostic[];
+}
+
+/** kernel.pid_max's default on small machines: what percentages are taken of where nothing better is known. */
+const FALLBACK_PID_MAX = 32_768;
+
+/** Types of unit that have a cgroup, and with it a task limit. */
+const CGROUP_TYPES: ReadonlySet<string> = new Set(['slice', 'service', 'scope', 'socket', 'mount', 'swap']);
+
+/**
+ * Every task limit of a host, with where it comes from and how much of it is used. Pure; a snapshot without systemd
+ * gives its cgroups and kernel ceilings alone. `ctx` is `resolveContextOf(snapshot)`, for callers that have it.
+ */
+export function hostLimits(
+  snapshot: Snapshot,
+  ctx: ResolveContext | null = resolveContextOf(snapshot),
+): HostLimits {
+  const diagnostics: Diagnostic[] = [];
+  const kernel = kernelLimits(snapshot, ctx);
+  const base = kernel.systemTasksMax ?? fallbackBase(ctx, diagnostics);
+  const managerDefault = managerDefaultOf(snapshot, ctx, base, diagnostics);
+  const userDefault = userDefaultOf(ctx, base, managerDefault);
+  const rows = unitRows(snapshot, ctx, base, managerDefault);
+  const units = withUse(snapshot, kernel, rows);
+  if (ctx !== null) {
+    diagnostics.push(...lint(ctx, { units: snapshot.units.map(({ id }) => id) }));
+    diagnostics.push(...limitDisagreements(snapshot, units));
+  }
+  return { units, userDefault, managerDefault, kernel, diagnostics };
+}
+
+/** A user whose slice has no file of its own: what a user nobody has named gets. */
+export function unnamedUserSlice({ tree, unitPath }: ResolveContext): string {
+  // Above every range that systemd's uid allocation documents, and below the 2^31 some programs stop at.
+  let uid = 2_147_483_000;
+  const named = (name: string): boolean =>
+    unitPath.some((dir) => tree.get(`${dir}/${name}`) !== undefined || tree.isDirectory(`${dir}/${name}.d`));
+  while (named(userSlice(uid))) uid -= 1;
+  return userSlice(uid);
+}
+
+function kernelLimits(snapshot: Snapshot, ctx: ResolveContext | null): HostLimits['kernel'] {
+  const { pidMax, threadsMax, tasks } = snapshot.kernel;
+  const root = snapshot.cgroups.tree.find(({ path }) => path === '/')?.max;
+  const known = pidMax !== null && threadsMax !== null && ctx !== null;
+  return {
+    pidMax,
+    threadsMax,
+    tasks,
+    systemTasksMax: known
+      ? systemTasksMax(
+          {
+            pidMax: BigInt(pidMax),
+            threadsMax: BigInt(threadsMax),
+            ...(root === undefined ? {} : { rootPidsMax: liveCount(root) }),
+          },
+          ctx.capabilities,
+        )
+      : null,
+  };
+}
+
+function fallbackBase(ctx: ResolveContext | null, diagnostics: Diagnostic[]): bigint {
+  if (ctx !== null) {
+    diagnostics.push({
+      code: 'kernel-limits-unknown',
+      severity: 'warning',
+      message: `kernel.pid_max or kernel.threads-max was not read: percentages are taken of ${FALLBACK_PID_MAX - 1}, which may be far off`,
+      help: 'Take a new snapshot of the running host.',
+    });
+  }
+  return BigInt(FALLBACK_PID_MAX - 1);
+}
+
+const INFINITY: TasksMax = { kind: 'infinity' };
+const NOTHING_SET: ResolvedLimit = { value: null, winner: null, assignments: [] };
+
+function managerDefaultOf(
+  snapshot: Snapshot,
+  ctx: ResolveContext | null,
+  base: bigint,
+  diagnostics: Diagnostic[],
+): HostLimits['managerDefault'] {
+  const manager = parseCount(snapshot.systemd?.defaultTasksMax);
+  if (ctx === null) {
+    const provenance: Provenance = { kind: 'default', text: 'systemd is not installed' };
+    return { limit: NOTHING_SET, value: INFINITY, count: 'infinity', provenance, manager };
+  }
+  const { version, defaultTasksMax } = ctx.capabilities;
+  const limit = resolveManagerConf(ctx, { file: 'system.conf', section: 'Manager', key: 'DefaultTasksMax' });
+  const value = limit.value ?? defaultTasksMax ?? INFINITY;
+  const count = resolveTasksMax(value, base);
+  const provenance =
+    fileProvenance(limit) ??
+    byDefault(
+      defaultTasksMax === null
+        ? `systemd ${version} has no DefaultTasksMax=`
+        : `built-in default of systemd ${version}`,
+    );
+  if (manager !== null && manager !== count && ctx.capabilities.fractionResolved === 'at-use') {
+    diagnostics.push({
+      code: 'manager-differs',
+      severity: 'warning',
+      message: `The running manager has DefaultTasksMax=${manager}, its files come to ${count} (${describeProvenance(provenance)})`,
+      ...provenancePlace(provenance),
+      help: 'Run systemctl daemon-reload; if it stays, this systemd was built with another default.',
+    });
+  }
+  return { limit, value, count, provenance, manager };
+}
+
+function userDefaultOf(
+  ctx: ResolveContext | null,
+  base: bigint,
+  managerDefault: HostLimits['managerDefault'],
+): HostLimits['userDefault'] {
+  const where = ctx?.capabilities.perUserLimit ?? 'none';
+  const given = (limit: ResolvedLimit, value: TasksMax, provenance: Provenance) => {
+    return { where, limit, value, count: resolveTasksMax(value, base), provenance };
+  };
+  if (ctx === null) return given(NOTHING_SET, INFINITY, byDefault('systemd is not installed'));
+  const { version, userTasksMax } = ctx.capabilities;
+  switch (where) {
+    case 'none':
+      return given(NOTHING_SET, INFINITY, byDefault(`systemd ${version} has no limit per user`));
+    case 'logind': {
+      const limit = resolveManagerConf(ctx, { file: 'logind.conf', section: 'Login', key: 'UserTasksMax' });
+      const builtIn = byDefault(`built-in default of logind ${version}`);
+      return given(limit, limit.value ?? userTasksMax ?? INFINITY, fileProvenance(limit) ?? builtIn);
+    }
+    case 'user-slice-drop-in':
+    case 'suse-generator': {
+      const resolved = resolveUnit(ctx, unnamedUserSlice(ctx));
+      const value = unitTasksMax(resolved, managerDefault.value) ?? INFINITY;
+      return given(resolved.tasksMax, value, unitProvenance(resolved.tasksMax, 'slice', managerDefault));
+    }
+  }
+}
+
+/** Where the value of a unit of `type` comes from, seen from its files alone. */
+function unitProvenance(
+  limit: ResolvedLimit,
+  type: string,
+  managerDefault: HostLimits['managerDefault'],
+): Provenance {
+  const file = fileProvenance(limit);
+  if (file !== null) return file;
+  if (limit.winner !== null) {
+    // An empty value, which brings the manager's default back.
+    const { file: path, line } = limit.winner;
+    return byDefault(
+      `DefaultTasksMax=, ${describeProvenance(managerDefault.provenance)}, by the empty value at ${path}:${line}`,
+    );
+  }
+  if (type === 'slice') return byDefault('slices have no limit unless a file sets one');
+  return byDefault(`DefaultTasksMax=, ${describeProvenance(managerDefault.provenance)}`);
+}
+
+function fileProvenance({ value, winner }: ResolvedLimit): Provenance | null {
+  if (winner === null || value === null) return null;
+  const { file, line, section, key, raw } = winner;
+  return { kind: 'file', file, line, section, key, raw };
+}
+
+function byDefault(text: string): Provenance {
+  return { kind: 'default', text };
+}
+
+/** What is known of a unit or cgroup before its place in the tree is looked at. */
+type Row = Omit<UnitLimit, 'parent' | 'effective' | 'headroom' | 'utilization'> & {
+  /** Slice the unit is in, where it has no cgroup to tell. */
+  readonly slice: string | null;
+};
+
+function unitRows(
+  snapshot: Snapshot,
+  ctx: ResolveContext | null,
+  base: bigint,
+  managerDefault: HostLimits['managerDefault'],
+): Row[] {
+  const cgroups = new Map(snapshot.cgroups.tree.map((cgroup) => [cgroup.path, cgroup]));
+  const rows: Row[] = [];
+  const taken = new Set<string>();
+  for (const unit of snapshot.units) {
+    const type = unit.id.slice(unit.id.lastIndexOf('.') + 1);
+    if (!CGROUP_TYPES.has(type)) continue;
+    const active = unit.active !== 'inactive' && unit.active !== 'failed';
+    if (!active && unit.load !== 'loaded') continue;
+    const path = unit.cgroup ?? null;
+    if (path !== null) taken.add(path);
+    rows.push({
+      ref: { kind: 'unit', unit: unit.id },
+      name: unit.id,
+      type,
+      active,
+      cgroup: path,
+      slice: unit.slice ?? null,
+      configured: ctx === null ? null : configuredOf(ctx, unit, type, base, managerDefault),
+      manager: parseCount(unit.tasksMax),
+      ...usage(path === null ? undefined : cgroups.get(path)),
+    });
+  }
+  for (const cgroup of snapshot.cgroups.tree) {
+    const limited = cgroup.max !== undefined && cgroup.max !== 'max';
+    // Below a unit most cgroups only sort processes; those count that limit them, or where forks were refused.
+    if (taken.has(cgroup.path) || (!limited && (cgroup.events ?? 0) === 0)) continue;
+    rows.push({
+      ref: { kind: 'cgroup', path: cgroup.path },
+      name: cgroup.path.slice(cgroup.path.lastIndexOf('/') + 1),
+      type: 'cgroup',
+      active: true,
+      cgroup: cgroup.path,
+      slice: null,
+      configured: null,
+      manager: null,
+      ...usage(cgroup),
+    });
+  }
+  return rows;
+}
+
+function usage(
+  cgroup: SnapshotCgroup | undefined,
+): Pick<UnitLimit, 'live' | 'current' | 'peak' | 'rejections'> {
+  return {
+    live: cgroup?.max === undefined ? null : liveCount(cgroup.max),
+    current: cgroup?.current ?? null,
+    peak: cgroup?.peak ?? null,
+    rejections: cgroup?.events ?? null,
+  };
+}
+
+function configuredOf(
+  ctx: ResolveContext,
+  unit: SnapshotUnit,
+  type: string,
+  base: bigint,
+  managerDefault: HostLimits['managerDefault'],
+): UnitLimit['configured'] {
+  const resolved = resolveUnit(ctx, unit.id);
+  const value = unitTasksMax(resolved, managerDefault.value);
+  if (value === null) return null;
+  const limit = resolved.tasksMax;
+  const count = resolveTasksMax(value, base);
+  const manager = parseCount(unit.tasksMax);
+  const noFile = limit.winner === null && (unit.transient === true || resolved.load === 'not-found');
+  if (noFile && manager !== null && manager !== count) {
+    const text = 'set by the program that made the unit; no file says so';
+    return { limit, value: tasksMaxOf(manager), count: manager, provenance: { kind: 'live', text } };
+  }
+  return { limit, value, count, provenance: unitProvenance(limit, type, managerDefault) };
+}
+
+/** One level of the hierarchy: what it and all above it leave. */
+interface Level {
+  readonly effective: UnitLimit['effective'];
+  readonly headroom: UnitLimit['headroom'];
+  readonly utilization: number | null;
+}
+
+/** Adds to each row what all levels above it make of it, and puts them in the order of the tree. */
+function withUse(snapshot: Snapshot, kernel: HostLimits['kernel'], rows: readonly Row[]): UnitLimit[] {
+  const byPath = new Map<string, Row>();
+  const byName = new Map<string, Row>();
+  for (const row of rows) {
+    if (row.cgroup !== null) byPath.set(row.cgroup, row);
+    if (row.type !== 'cgroup') byName.set(row.name, row);
+  }
+  const treeRead = snapshot.cgroups.pidsRoot === null || snapshot.cgroups.tree.length > 0;
+  const top = kernelLevel(kernel);
+  const levels = new Map<Row, Level>();
+  const rowAbove = (row: Row): Row | null => {
+    if (row.cgroup !== null) return nearestAbove(byPath, row.cgroup);
+    const slice = row.slice ?? (row.type === 'slice' ? (sliceParents(row.name)?.[0] ?? null) : null);
+    return slice === null || slice === row.name ? null : (byName.get(slice) ?? null);
+  };
+  const levelOf = (row: Row): Level => {
+    // Upwards to the first level that is known, then down again: names come from a file, so no recursion.
+    const pending: Row[] = [];
+    const seen = new Set<Row>();
+    let at: Row | null = row;
+    while (at !== null && !levels.has(at) && !seen.has(at)) {
+      pending.push(at);
+      seen.add(at);
+      at = rowAbove(at);
+    }
+    let level = (at === null ? undefined : levels.get(at)) ?? top;
+    for (const next of pending.reverse()) {
+      level = below(level, next, treeRead);
+      levels.set(next, level);
+    }
+    return level;
+  };
+  const units = rows.map((row): UnitLimit => {
+    const { slice: _, ...rest } = row;
+    const parent = rowAbove(row);
+    return { ...rest, parent: parent === null || parent === row ? null : parent.name, ...levelOf(row) };
+  });
+  return units.sort(inTreeOrder);
+}
+
+function kernelLevel({ pidMax, threadsMax, tasks }: HostLimits['kernel']): Level {
+  let level: Level = { effective: { count: 'infinity', by: null }, headroom: null, utilization: null };
+  // Process id 0 is never given out, so pid_max ids make for one task less.
+  const ceilings = [
+    { name: 'kernel.threads-max', limit: threadsMax },
+    { name: 'kernel.pid_max', limit: pidMax === null ? null : pidMax - 1 },
+  ] as const;
+  for (const { name, limit } of ceilings) {
+    if (limit !== null) level = tighten(level, { kind: 'sysctl', name }, BigInt(limit), tasks);
+  }
+  return level;
+}
+
+function below(above: Level, row: Row, treeRead: boolean): Level {
+  if (row.cgroup !== null) {
+    // Where the controller is off at this level the kernel enforces nothing, whatever files say.
+    const limit = row.live ?? (treeRead ? 'infinity' : (row.manager ?? row.configured?.count ?? 'infinity'));
+    return tighten(above, row.ref, limit, row.current);
+  }
+  return tighten(above, row.ref, row.configured?.count ?? row.manager ?? 'infinity', row.active ? null : 0);
+}
+
+function tighten(above: Level, ref: LimitRef, limit: TaskCount, current: number | null): Level {
+  if (limit === 'infinity') return above;
+  const effective =
+    compareTaskCount(limit, above.effective.count) < 0 ? { count: limit, by: ref } : above.effective;
+  if (current === null) return { ...above, effective };
+  const used = BigInt(current);
+  const tasks = used >= limit ? 0n : limit - used;
+  if (above.headroom !== null && compareTaskCount(above.headroom.tasks, tasks) <= 0) {
+    return { ...above, effective };
+  }
+  const utilization = limit === 0n ? 1 : Math.min(1, current / Number(limit));
+  return { effective, headroom: { tasks, at: ref }, utilization };
+}
+
+function nearestAbove(byPath: ReadonlyMap<string, Row>, path: string): Row | null {
+  for (let at = path; at !== '/' && at !== ''; ) {
+    at = at.slice(0, Math.max(at.lastIndexOf('/'), 0));
+    const found = byPath.get(at === '' ? '/' : at);
+    if (found !== undefined) return found;
+  }
+  return null;
+}
+
+/** Depth first along the cgroup tree; units without a cgroup after it, by name. */
+function inTreeOrder(a: UnitLimit, b: UnitLimit): number {
+  if (a.cgroup !== null && b.cgroup !== null) return compareBytes(treeKey(a.cgroup), treeKey(b.cgroup));
+  if (a.cgroup !== null) return -1;
+  return b.cgroup !== null ? 1 : compareBytes(a.name, b.name);
+}
+
+/** A path that sorts right before everything below it. */
+function treeKey(path: string): string {
+  return path === '/' ? '' : path.replaceAll('/', '\0');
+}
+
+function liveCount(max: number | 'max'): TaskCount {
+  return max === 'max' ? 'infinity' : BigInt(max);
+}
+
+/** A count as systemctl prints it; up to 228 it prints no limit as 2^64-1. */
+function parseCount(text: string | null | undefined): TaskCount | null {
+  if (text === null || text === undefined) return null;
+  return text === 'infinity' || text === '18446744073709551615' ? 'infinity' : BigInt(text);
+}
+
+function tasksMaxOf(count: TaskCount): TasksMax {
+  return count === 'infinity' ? INFINITY : { kind: 'count', count };
 }
