@@ -5,7 +5,9 @@
  * A host lives as long as a pipe that this process holds open, so it is gone however this process ends.
  */
 import { type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { copyFile, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { createInterface } from 'node:readline';
@@ -148,6 +150,153 @@ export async function startContainer(options: { suite: Suite; name?: string }): 
   }
 }
 
+/**
+ * Starts a virtual machine with a kernel of its own. Software emulation makes everything ten times slower, so the
+ * first machine of a kind is saved right after its boot and the later ones go on from there, in seconds. Those share
+ * one boot id until they reboot; `fresh` asks for a real boot.
+ */
+export async function startVm(options: {
+  suite: Suite;
+  name?: string;
+  kernelArgs?: string;
+  fresh?: boolean;
+}): Promise<LabHost> {
+  const { suite, kernelArgs = '', fresh = false } = options;
+  const why = labUnavailable();
+  if (why !== null) throw new Error(`no lab VM: ${why}`);
+  const name = hostName(options.name ?? `${suite}-vm-${++counter}`);
+  const machine = await buildBase(suite, '--vm');
+  const state = await savedState(machine, kernelArgs);
+  const restore = !fresh && existsSync(state);
+  const supervisor = new Supervisor(name, 'vm', [name, machine, kernelArgs, ...(restore ? [state] : [])]);
+  try {
+    await supervisor.next('init');
+    const directory = supervisor.fact('run');
+    const knownHostsFile = `${directory}/known_hosts`;
+    const ssh = { host: '127.0.0.1', port: Number(supervisor.fact('port')), identityFile, knownHostsFile };
+    const door = { ...ssh, port: Number(supervisor.fact('labport')) };
+    const exec = (script: string, options: ExecOptions = {}) =>
+      runScript(name, (text) => overSsh(door, directory, text), script, options);
+    const monitor = (command: string) => askMonitor(`${directory}/monitor`, command);
+    const up = () =>
+      waitUntilUp(name, exec, ssh, supervisor, bootTimeoutMs).catch(async (error: Error) => {
+        const log = await readFile(`${directory}/console.log`, 'latin1').catch(() => '');
+        throw new Error(`${error.message}\nconsole: ...${log.slice(-3000)}`);
+      });
+    if (restore) {
+      // It was saved standing still, and stands still again once all is read.
+      while (!/VM status: paused\s*\r?\n/.test(await monitor('info status'))) await sleep(20);
+      await monitor('cont');
+      await waitForSshd(name, door, supervisor, Date.now() + 60_000);
+      await exec(`date -u -s @${Math.ceil(Date.now() / 1000)}`);
+    } else {
+      await waitForSshd(name, door, supervisor, Date.now() + bootTimeoutMs);
+    }
+    await up();
+    if (!fresh && !restore) {
+      await closeSsh(door, directory);
+      await saveState(state, directory, monitor);
+    }
+    const bootId = async () => (await exec('cat /proc/sys/kernel/random/boot_id')).stdout.toString();
+    return {
+      name,
+      suite,
+      kind: 'vm',
+      systemdVersion: await systemdVersion(exec),
+      ssh,
+      cgroupPrefix: '',
+      exec,
+      writeFiles: (files) => writeFiles(exec, files),
+      async reboot() {
+        const before = await bootId();
+        await askForReboot(exec);
+        await closeSsh(door, directory);
+        const deadline = Date.now() + bootTimeoutMs;
+        for (;;) {
+          await waitForSshd(name, door, supervisor, deadline);
+          const now = await bootId().catch(() => before);
+          if (now !== before) break;
+          await closeSsh(door, directory);
+          await sleep(200);
+        }
+        await up();
+      },
+      async linkDown() {
+        await closeSsh(door, directory);
+        await monitor('set_link net0 off');
+      },
+      async linkUp() {
+        await monitor('set_link net0 on');
+      },
+      stop: () => supervisor.stop(),
+    };
+  } catch (error) {
+    await supervisor.stop();
+    throw error;
+  }
+}
+
+/** A boot takes 15 to 25 s on an idle machine; test machines are seldom idle. */
+const bootTimeoutMs = 240_000;
+
+/** Where the state of a booted machine is kept: it only fits the same files, kernel arguments and emulator. */
+async function savedState(machine: string, kernelArgs: string): Promise<string> {
+  const { stdout } = await run('qemu-system-x86_64', ['--version']);
+  const script = await readFile(`${here}vm`);
+  const key = createHash('sha256')
+    .update(stdout)
+    .update(script)
+    .update(kernelArgs)
+    .digest('hex')
+    .slice(0, 12);
+  return `${machine}/state-${key}`;
+}
+
+/** Copies memory and disk of the running machine while it stands still. Of several that try, one wins. */
+async function saveState(
+  state: string,
+  directory: string,
+  monitor: (command: string) => Promise<string>,
+): Promise<void> {
+  const draft = await mkdtemp(`${state}.`);
+  try {
+    await monitor('stop');
+    await monitor('migrate_set_parameter max-bandwidth 10G');
+    await monitor(`migrate "exec:cat >'${draft}/memory'"`);
+    // The emulator gives its disk back to a machine that goes on, so the copy is made in between.
+    await copyFile(`${directory}/disk.qcow2`, `${draft}/disk.qcow2`);
+    await monitor('cont');
+    await rename(draft, state).catch(() => {});
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/** One command to the emulator's console. */
+function askMonitor(path: string, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path });
+    let text = '';
+    let asked = false;
+    socket.on('error', reject);
+    socket.on('close', () => reject(new Error(`the emulator's monitor ended: ${text}`)));
+    socket.on('data', (chunk) => {
+      text += chunk.toString();
+      if (!text.endsWith('(qemu) ')) return;
+      if (asked) {
+        const answer = /\bError:.*|unknown command.*/.exec(text)?.[0];
+        if (answer) reject(new Error(`monitor command ${command}: ${answer}`));
+        else resolve(text);
+        socket.end();
+        return;
+      }
+      asked = true;
+      text = '';
+      socket.write(`${command}\n`);
+    });
+  });
+}
+
 type Exec = (script: string, options?: ExecOptions) => Promise<ExecResult>;
 
 function hostName(name: string): string {
@@ -200,11 +349,6 @@ class Supervisor {
       this.#child.on('error', (error) => end(error.message));
       this.#child.on('close', (code, signal) => end(signal ?? `code ${code}`));
     });
-    // A process that only waits for its hosts may end; its hosts end with it.
-    this.#child.unref();
-    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) {
-      (stream as unknown as { unref?: () => void }).unref?.();
-    }
   }
 
   /** The value of the next line that starts with the word. */
@@ -229,7 +373,6 @@ class Supervisor {
   }
 
   async stop(): Promise<void> {
-    this.#child.ref();
     this.#child.stdin.end();
     await withTimeout(this.#ended, 30_000, `${this.#name} to stop`);
   }
@@ -245,6 +388,36 @@ function inContainer(pid: number, cgroup: string, script: string): string[] {
     ' exec nsenter --target "$2" --mount --uts --ipc --net --pid --cgroup --root --wd=/ --' +
     ' env -i HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -c "$3"';
   return ['sh', '-c', enter, 'sh', cgroup, String(pid), script];
+}
+
+type SshAddress = LabHost['ssh'];
+
+function sshArguments({ port, identityFile, knownHostsFile }: SshAddress, directory: string): string[] {
+  const options = {
+    BatchMode: 'yes',
+    IdentitiesOnly: 'yes',
+    StrictHostKeyChecking: 'yes',
+    UserKnownHostsFile: knownHostsFile,
+    GlobalKnownHostsFile: '/dev/null',
+    ConnectTimeout: '10',
+    LogLevel: 'ERROR',
+    // A handshake takes a second in an emulated machine: one connection serves all scripts.
+    ControlMaster: 'auto',
+    ControlPath: `${directory}/door`,
+    ControlPersist: '600',
+  };
+  const words = Object.entries(options).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+  return ['-F', 'none', ...words, '-i', identityFile, '-p', String(port)];
+}
+
+function overSsh(address: SshAddress, directory: string, script: string): string[] {
+  return ['ssh', ...sshArguments(address, directory), `root@${address.host}`, script];
+}
+
+/** Ends the shared connection, which a reboot or a cut cable leaves dead. */
+async function closeSsh(address: SshAddress, directory: string): Promise<void> {
+  const words = sshArguments(address, directory);
+  await run('ssh', [...words, '-O', 'exit', `root@${address.host}`]).catch(() => {});
 }
 
 /** An argument can have 128 KiB; longer scripts are read from a pipe, which then is not there for input. */
@@ -352,10 +525,19 @@ async function waitUntilUp(
     state = answer?.stdout.toString().trim() ?? '';
     if (state !== 'running' && state !== 'degraded') await sleep(50);
   }
+  await waitForSshd(name, ssh, supervisor, deadline);
+}
+
+async function waitForSshd(
+  name: string,
+  ssh: SshAddress,
+  supervisor: Supervisor,
+  deadline: number,
+): Promise<void> {
   while (!(await sshdAnswers(ssh.host, ssh.port))) {
     if (supervisor.failure) throw supervisor.failure;
     if (Date.now() > deadline)
-      throw new Error(`sshd of lab host ${name} does not answer after ${timeoutMs} ms`);
+      throw new Error(`sshd of lab host ${name} does not answer on port ${ssh.port}`);
     await sleep(50);
   }
 }
