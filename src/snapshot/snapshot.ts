@@ -37,7 +37,9 @@ const unitSchema = z.strictObject({
   /** Path below systemd's root cgroup, `/system.slice/ssh.service`; left out where the unit has no cgroup now. */
   cgroup: z.string().optional(),
   slice: z.string().optional(),
+  /** Left out where not so. */
   needDaemonReload: z.boolean().optional(),
+  /** Left out where not so. */
   transient: z.boolean().optional(),
   /** As `systemctl show` says; not evidence of what the kernel enforces. Left out for units without the property. */
   tasksMax: count.optional(),
@@ -65,6 +67,8 @@ const sessionSchema = z.strictObject({
   id: z.string(),
   uid: z.number().int(),
   user: z.string(),
+  /** `user`, `greeter`, `background`; `manager` for the user's own systemd (256 and later). */
+  class: z.string().optional(),
   /** sshd, login, cron …; tty or seat where known. */
   service: z.string().optional(),
   tty: z.string().optional(),

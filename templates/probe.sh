@@ -1,0 +1,477 @@
+#!/bin/sh
+# Reads everything about a host that concerns task limits and writes it to standard output as frames:
+#   tasksctl-probe 1
+#   @NAME LENGTH
+#   LENGTH bytes
+#   @end 0
+# It only reads: no temporary files, hence no here-documents (bash keeps them in /tmp). What cannot be read becomes a
+# `problem` frame. POSIX sh with coreutils, grep and find, or busybox. src/snapshot/parse-probe.ts reads the frames.
+# Usage: sh -s <probe.sh; TASKSCTL_PROBE_SECONDS limits the whole run.
+#
+# Lists of file names are lines: IFS is a newline and globbing is off, but where it says otherwise.
+# shellcheck disable=SC2086
+
+nl='
+'
+# Files above this many bytes are listed but not read; all files together may have 16 times as many.
+max_file=1048576
+pids_bytes=33554432
+
+frame() { # NAME PAYLOAD
+  printf '@%s %d\n%s\n' "$1" "${#2}" "$2"
+}
+
+problem() { # PART REASON DETAIL
+  frame problem "$1 $2 $3"
+}
+
+# Runs a command for at most SECONDS and no longer than the rest of the whole run; 137 if it had to be killed.
+bounded() { # SECONDS COMMAND...
+  read -r now _ </proc/uptime
+  seconds=$((stop - ${now%%.*}))
+  [ "$seconds" -lt "$1" ] || seconds=$1
+  shift
+  [ "$seconds" -gt 0 ] || return 137
+  if [ "$timeout" = yes ]; then
+    timeout -s KILL "$seconds" "$@"
+    return
+  fi
+  "$@" &
+  child=$!
+  # The sleep must not keep the pipe of a command substitution open.
+  (
+    sleep "$seconds" &
+    trap 'kill $!' TERM
+    wait $!
+    kill -s KILL "$child"
+  ) >/dev/null 2>&1 &
+  watch=$!
+  wait "$child"
+  ended=$?
+  kill "$watch" 2>/dev/null
+  return "$ended"
+}
+
+# Tells of a command that failed.
+failed() { # STATUS PART COMMAND
+  case $1 in
+    0) ;;
+    124 | 137) problem "$2" timeout "$3 was ended at its time limit" ;;
+    *) problem "$2" failed "$3 ended with status $1" ;;
+  esac
+}
+
+have() { # COMMAND
+  command -v "$1" >/dev/null 2>&1
+}
+
+# Calls FUNCTION with the files, so many at a time as one command line holds.
+in_batches() { # FUNCTION FILE...
+  function=$1
+  shift
+  batch=
+  size=0
+  for file do
+    case $file in *"$nl"*) continue ;; esac
+    batch=$batch$nl$file
+    size=$((size + 1))
+    if [ "$size" -eq 500 ]; then
+      $function $batch
+      batch=
+      size=0
+    fi
+  done
+  [ -z "$batch" ] || $function $batch
+}
+
+# Adds every link on the way to PATH, and what is at its end, to `extra`; `at` is the end.
+follow() { # PATH
+  rest=$1/
+  at=
+  hops=0
+  while [ -n "$rest" ]; do
+    part=${rest%%/*}
+    rest=${rest#*/}
+    case $part in
+      '' | .) continue ;;
+      ..) at=${at%/*} && continue ;;
+    esac
+    at=$at/$part
+    [ -L "$at" ] || continue
+    hops=$((hops + 1))
+    [ "$hops" -le 40 ] || return 1
+    add_extra "$at"
+    target=$(readlink -- "$at") || return 1
+    rest=$target/$rest
+    case $target in
+      /*) at= ;;
+      *) at=${at%/*} ;;
+    esac
+  done
+  add_extra "$at"
+}
+
+add_extra() { # PATH
+  case $nl$extra$nl in
+    *"$nl$1$nl"*) ;;
+    *) extra=$extra$nl$1 ;;
+  esac
+}
+
+stat_rows() { # FILE...
+  # Newer GNU stat quotes the names of %N unless told not to.
+  QUOTING_STYLE=literal bounded 10 stat -c '%f %u %g %s %n|%N' -- "$@" 2>/dev/null
+}
+
+matching() { # FILE...
+  bounded 10 grep -slEi -e 'tasks.*max|pid_max|threads-max|nproc' -e '[^[:print:][:space:]]' -- "$@"
+}
+
+# The files one after the other in hexadecimal, which survives a shell variable, with their sizes in front.
+contents() { # FILE...
+  sizes=$(bounded 10 stat -c '%s %n' -- "$@" 2>/dev/null)
+  for line in $sizes; do
+    read_bytes=$((read_bytes + ${line%% *}))
+  done
+  if [ "$read_bytes" -gt $((16 * max_file)) ]; then
+    problem files too-large "the files to read have more than $((16 * max_file)) bytes; $# were left out"
+    return
+  fi
+  frame contents "$sizes$nl$nl$(bounded 10 od -An -v -tx1 -- "$@" 2>/dev/null)"
+}
+
+read_host() {
+  # /proc and /sys answer at once, and none of these files has more than a few lines.
+  frame facts "$(grep -sH '' /proc/sys/kernel/hostname /proc/sys/kernel/osrelease /proc/sys/kernel/random/boot_id \
+    /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max /proc/loadavg /proc/meminfo /proc/1/comm /proc/self/status \
+    /sys/devices/system/cpu/online /sys/fs/selinux/enforce /run/systemd/container /etc/machine-id /etc/os-release \
+    /usr/lib/os-release)"
+  frame clock "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  frame machine "$(uname -m)"
+  # The name may come from a directory server.
+  frame user "$(bounded 5 id -un)$nl${SUDO_USER-}"
+  flags=
+  [ ! -w /etc ] || flags="$flags etc-writable"
+  [ ! -e /run/ostree-booted ] || flags="$flags ostree"
+  [ ! -e /etc/NIXOS ] || flags="$flags nixos"
+  [ ! -e /.dockerenv ] || flags="$flags docker"
+  [ ! -e /run/.containerenv ] || flags="$flags podman"
+  [ ! -d /run/systemd/system ] || flags="$flags systemd"
+  frame flags "$flags"
+  mounts=$(grep -sE ' - cgroup2? |^([^ ]+ ){4}/(etc)? ' /proc/self/mountinfo)
+  frame mounts "$mounts"
+}
+
+read_manager() {
+  unit_path=
+  manager_cgroup=
+  if ! have systemctl; then
+    problem systemd command-missing 'there is no systemctl in PATH'
+    for program in /usr/lib/systemd/systemd /lib/systemd/systemd; do
+      [ -x "$program" ] || continue
+      frame systemd-version "$(bounded 5 "$program" --version 2>/dev/null)"
+      break
+    done
+    return
+  fi
+  case $flags in
+    *systemd*) ;;
+    *)
+      frame systemd-version "$(bounded 5 systemctl --version 2>/dev/null)"
+      ! have systemd-detect-virt || frame virtualization "$(bounded 5 systemd-detect-virt 2>/dev/null)"
+      return
+      ;;
+  esac
+  manager=$(bounded 10 systemctl --no-pager show \
+    -p Version,Features,UnitPath,DefaultTasksMax,ControlGroup,SystemState,Virtualization 2>/dev/null)
+  failed $? systemd 'systemctl show'
+  frame manager "$manager"
+  case $manager in
+    *Version=*) ;;
+    *) frame systemd-version "$(bounded 5 systemctl --version 2>/dev/null)" ;;
+  esac
+  for line in $manager; do
+    case $line in
+      UnitPath=*) unit_path=${line#UnitPath=} ;;
+      ControlGroup=*) manager_cgroup=${line#ControlGroup=} ;;
+    esac
+  done
+}
+
+# Sets pids_root: where systemd's own root cgroup is in the hierarchy with the pids controller.
+find_pids_root() {
+  pids_root=
+  for line in $mounts; do
+    IFS=' '
+    # Fields: id, parent, device, root, mount point.
+      set -- $line
+    IFS=$nl
+    case $line in
+      *' - cgroup '*)
+        case ,${line##* }, in
+          *,pids,*) ;;
+          *) continue ;;
+        esac
+        ;;
+      *' - cgroup2 '*)
+        controllers=
+        [ ! -r "$5/cgroup.controllers" ] || read -r controllers <"$5/cgroup.controllers"
+        case " $controllers " in
+          *' pids '*) ;;
+          *) continue ;;
+        esac
+        ;;
+      *) continue ;;
+    esac
+    pids_root=$5
+    # Without a cgroup namespace a container sees its place in the host's tree in both.
+    case $4 in
+      /) below=$manager_cgroup ;;
+      *) below=${manager_cgroup#"$4"} ;;
+    esac
+    [ "$below" = / ] || [ ! -d "$pids_root$below" ] || pids_root=$pids_root$below
+    break
+  done
+}
+
+read_cgroups() {
+  find_pids_root
+  frame pids-root "$pids_root"
+  if [ -z "$pids_root" ]; then
+    problem cgroups not-available 'no pids controller: not in the kernel, disabled, or not mounted'
+    return
+  fi
+  pids=$(
+    cd "$pids_root" || exit
+    bounded 10 find . -name 'pids.*' -exec grep -sH '' {} + 2>/dev/null | head -c "$pids_bytes"
+  )
+  [ "${#pids}" -lt "$pids_bytes" ] || problem cgroups too-large "more than $pids_bytes bytes of counters"
+  frame pids "$pids"
+}
+
+read_sessions() {
+  set +f
+  set --
+  for file in /run/systemd/sessions/* /run/systemd/users/*; do
+    # Beside each session of older versions there is a FIFO.
+    [ ! -f "$file" ] || set -- "$@" "$file"
+  done
+  sessions=
+  [ $# -eq 0 ] || sessions=$(grep -sH '' "$@")
+  frame sessions "$sessions"
+  slices=user-0.slice
+  lingering=
+  for file in /run/systemd/users/*; do
+    [ ! -f "$file" ] || slices=$slices${nl}user-${file##*/}.slice
+  done
+  for file in /var/lib/systemd/linger/*; do
+    [ -f "$file" ] || continue
+    uid=$(bounded 5 id -u -- "${file##*/}" 2>/dev/null) || continue
+    lingering=$lingering$uid\ ${file##*/}$nl
+    slices=$slices${nl}user-$uid.slice
+  done
+  set -f
+  frame linger "$lingering"
+  set -- /proc/1/status /proc/1/limits
+  for line in $sessions; do
+    case $line in *:LEADER=*) set -- "$@" "/proc/${line##*=}/status" "/proc/${line##*=}/limits" ;; esac
+  done
+  frame processes "$(grep -sHE '^(Name:|Uid:|Max processes)' "$@")"
+}
+
+# Sets `patterns`: everything in and one level below the directories in which systemd, sysctl and PAM look, and some
+# in which people put such files by mistake.
+find_directories() {
+  roots="/etc$nl/run$nl/usr/local/lib$nl/usr/lib"
+  # Whether /lib is a link to /usr/lib tells which directories systemd reads.
+  extra=/lib
+  [ -L /lib ] || roots=$roots$nl/lib
+  directories=
+  IFS=" $nl"
+  for directory in $unit_path; do
+    directories=$directories$nl$directory
+  done
+  IFS=$nl
+  for root in $roots; do
+    directories=$directories$nl$root/systemd/system$nl$root/systemd/user
+  done
+  for name in /etc/systemd/system.control /run/systemd/system.control /run/systemd/transient \
+    /run/systemd/generator.early /run/systemd/generator /run/systemd/generator.late \
+    /etc/systemd/system.attached /run/systemd/system.attached; do
+    directories=$directories$nl$name
+  done
+  # As named and as they are: a link to one of them leads nowhere new.
+  listed=$directories
+  patterns="/etc/sysctl.conf$nl/etc/security/limits.conf$nl/etc/security/limits.d/*$nl/usr/etc/security/limits.conf$nl/usr/etc/security/limits.d/*"
+  for root in $roots; do
+    directories=$directories$nl$root/systemd
+    patterns="$patterns$nl$root/sysctl.d/*"
+  done
+  seen=
+  for directory in $directories; do
+    case $directory in /lib/*) [ ! -L /lib ] || continue ;; esac
+    [ -d "$directory" ] || continue
+    follow "$directory" || continue
+    case $nl$seen$nl in *"$nl$at$nl"*) continue ;; esac
+    seen=$seen$nl$at
+    if [ ! -r "$at" ] || [ ! -x "$at" ]; then problem files no-permission "$at"; fi
+    case $directory in
+      */systemd) patterns="$patterns$nl$at/*.conf$nl$at/*.d/*" ;;
+      *) patterns="$patterns$nl$at/*$nl$at/*.d/*$nl$at/*.slice/*$nl$at/*.service/*" ;;
+    esac
+  done
+  listed=$listed$nl$seen
+}
+
+# Adds where the links among `rows` lead to `extra`, and what is in the directories there to `patterns`.
+follow_links() {
+  patterns=
+  for row in $rows; do
+    case $row in a*) ;; *) continue ;; esac
+    name=${row#* * * * }
+    name=${name%%|*}
+    target=${row##* -> }
+    target=${target#\'}
+    target=${target%\'}
+    case $target in
+      /dev/null) continue ;;
+      /*) ;;
+      */*) target=${name%/*}/$target ;;
+      *) continue ;;
+    esac
+    case $nl$listed$nl in *"$nl${target%/*}$nl"*) continue ;; esac
+    follow "$target" || continue
+    [ ! -d "$at" ] || patterns="$patterns$nl$at/*"
+  done
+}
+
+# Sorts the regular files of `rows` into `candidates`, `always` (read whatever is in them) and `unreadable`.
+sort_rows() {
+  for row in $rows; do
+    case $row in 8*) ;; *) continue ;; esac
+    name=${row#* * * * }
+    size=${row%" $name"}
+    size=${size##* }
+    name=${name%%|*}
+    [ "$size" -le "$max_file" ] || continue
+    if [ ! -r "$name" ]; then
+      unreadable=$unreadable$nl$name
+      continue
+    fi
+    candidates=$candidates$nl$name
+    case $name in
+      */systemd/logind.conf | */systemd/system.conf | */systemd/user.conf | */systemd/*.conf.d/* | \
+        /etc/systemd/*.d/* | /run/systemd/*.d/*) always=$always$nl$name ;;
+    esac
+  done
+}
+
+read_files() {
+  find_directories
+  candidates=
+  always=
+  unreadable=
+  read_bytes=0
+  set +f
+  set -- $patterns
+  set -f
+  rows=$(in_batches stat_rows "$@")
+  frame files "$rows"
+  sort_rows
+  follow_links
+  set +f
+  set -- $patterns
+  set -f
+  rows=$(in_batches stat_rows $extra "$@")
+  frame files "$rows"
+  sort_rows
+  frame unreadable "$unreadable"
+  matched=$(in_batches matching $candidates)
+  # Each file once.
+  wanted=$always
+  for name in $matched; do
+    case $nl$always$nl in *"$nl$name$nl"*) ;; *) wanted=$wanted$nl$name ;; esac
+  done
+  in_batches contents $wanted
+}
+
+read_units() {
+  case $flags in *systemd*) ;; *) return ;; esac
+  have systemctl || return
+  # Units in memory come by pattern; those that are only configured, or of another type, by name.
+  names=$slices
+  for name in $matched; do
+    case $name in */systemd/user/*) continue ;; esac
+    case $name in
+      *.d/*.conf) name=${name%.d/*} ;;
+    esac
+    name=${name##*/}
+    case $name in
+      *@.* | *-.*) ;;
+      *.service | *.slice | *.scope | *.socket | *.mount | *.swap) names=$names$nl$name ;;
+    esac
+  done
+  units=$(bounded 20 systemctl --no-pager show \
+    -p Id,Names,LoadState,ActiveState,SubState,FragmentPath,DropInPaths,ControlGroup,Slice,NeedDaemonReload \
+    -p Transient,TasksMax,EffectiveTasksMax,TasksCurrent,MainPID,LimitNPROC \
+    -- '*.slice' '*.service' '*.scope' $names 2>/dev/null)
+  failed $? units 'systemctl show'
+  frame units "$units"
+  generators=
+  set +f
+  for name in /run/systemd/system-generators/* /etc/systemd/system-generators/* \
+    /usr/local/lib/systemd/system-generators/* /usr/lib/systemd/system-generators/* \
+    /lib/systemd/system-generators/*; do
+    [ ! -x "$name" ] || generators=$generators${name##*/}$nl
+  done
+  set -f
+  frame generators "$generators"
+}
+
+read_kernel_log() {
+  for reader in dmesg 'journalctl -kbq --no-pager -o short-monotonic -n 20000'; do
+    have "${reader%% *}" || continue
+    IFS=' '
+      log=$({ bounded 5 $reader 2>/dev/null || echo @failed; } |
+      grep -F -e 'fork rejected by pids controller' -e @failed | tail -n 200)
+    IFS=$nl
+    case $log in *@failed) continue ;; esac
+    frame kernel-log "$log"
+    return
+  done
+  problem kernel-log no-permission 'neither dmesg nor journalctl -k could be read'
+}
+
+main() {
+  LC_ALL=C
+  PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
+  export LC_ALL PATH
+  umask 077
+  unset -v CDPATH
+  IFS=$nl
+  read -r now _ </proc/uptime
+  stop=$((${now%%.*} + ${TASKSCTL_PROBE_SECONDS:-30}))
+  # Absent from small systems, and without options like these in old ones.
+  timeout=no
+  ! timeout -s KILL 5 true 2>/dev/null || timeout=yes
+  echo 'tasksctl-probe 1'
+  set -f
+  read_host
+  read_manager
+  read_sessions
+  # systemd answers slowly where there are many units, the kernel where there are many cgroups: both at a time. The
+  # frames of the left side wait in its variables and the pipe.
+  {
+    read_cgroups
+    read_kernel_log
+  } | {
+    {
+      read_files
+      read_units
+    } </dev/null
+    cat
+  }
+  frame end ''
+}
+
+main </dev/null
