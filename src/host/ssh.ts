@@ -1,14 +1,14 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { BaseAgent, Client, ClientChannel, SignCallback, SigningRequestOptions } from 'ssh2';
+import type { Algorithms, BaseAgent, Client, ClientChannel, SignCallback, SigningRequestOptions } from 'ssh2';
 import type { ConnectMemory, Shared } from './connect-memory.ts';
 import { judgeHostKey } from './host-key.ts';
-import { knownKeyTypes } from './known-hosts.ts';
+import { type HostLines, knownKeyTypes } from './known-hosts.ts';
 import { runScript, type ScriptProcess } from './run-script.ts';
 import { offeredAlgorithms } from './ssh-algorithms.ts';
 import { readSshSettings, type SshSettings } from './ssh-config.ts';
 import { type ConnectionFault, forwardError, handshakeError, tcpError } from './ssh-error.ts';
-import { collectUserKeys, type KeyTools } from './ssh-keys.ts';
+import { collectUserKeys, type KeyTools, type UserKeys } from './ssh-keys.ts';
 import { Login, type OneKey } from './ssh-login.ts';
 import type { SshDestination } from './target.ts';
 import type { AskSecret, HostError, RunRequest, RunResult, Transport } from './transport.ts';
@@ -67,6 +67,12 @@ interface Hop {
   readonly where: string;
   /** `alice@web1.example.org`, with `:port` where that is not 22. */
   readonly account: string;
+}
+
+/** What is known before a host is connected to. */
+interface Prepared extends UserKeys {
+  readonly lines: HostLines;
+  readonly algorithms: Algorithms;
 }
 
 class SshSession {
@@ -132,9 +138,12 @@ class SshSession {
   async #openHop(hops: readonly Hop[], index: number): Promise<SshConnection | HostError> {
     const hop = hops[index];
     if (hop === undefined) throw new Error(`no hop ${index}`);
+    // Before the connection is made: sshd counts the time, and an end that comes before ssh2 listens is never heard of.
+    const login = await this.#prepare(hop);
+    if ('kind' in login) return login;
     if (index === 0) {
       const socket = await this.#tcp(hop);
-      return 'kind' in socket ? socket : this.#login(socket, hop, () => {});
+      return 'kind' in socket ? socket : this.#login(socket, hop, login, () => {});
     }
     const way = hops.slice(0, index).map(({ account, settings }) => [account, settings.hostKeyAlias]);
     const jump = await this.#options.memory.join(JSON.stringify([this.#options.configFile, way]), () =>
@@ -146,7 +155,7 @@ class SshSession {
       jump.release();
       return stream;
     }
-    return this.#login(stream, hop, jump.release);
+    return this.#login(stream, hop, login, jump.release);
   }
 
   #timeoutMs(settings: SshSettings): number {
@@ -240,37 +249,39 @@ class SshSession {
     );
   }
 
-  async #login(stream: Duplex, hop: Hop, release: () => void): Promise<SshConnection | HostError> {
-    const { memory, acceptNew } = this.#options;
-    const { settings, label, where } = hop;
-    const fail = (error: HostError): HostError => {
-      stream.on('error', () => {});
-      stream.destroy();
-      release();
-      return error;
-    };
-    const tools: KeyTools = { parseKey: this.#ssh2.utils.parseKey, createAgent: this.#ssh2.createAgent };
-    // An error of the socket while nobody listens would be an exception; ssh2 listens from connect() on.
-    stream.on('error', () => {});
+  /** Reads what a login needs of this machine: known_hosts, keys. */
+  async #prepare(hop: Hop): Promise<Prepared | HostError> {
+    const { memory } = this.#options;
+    const { settings, label } = hop;
     const lines = await memory.knownHosts.linesOf(settings, this.#warn);
     const offered = offeredAlgorithms(settings, knownKeyTypes(lines));
     if (!offered.ok) {
-      return fail({
+      return {
         kind: 'unsupported',
         target: label,
         message: `${label}: ${offered.keyword} of the ssh configuration allows no algorithm this program has; allow one more for this host.`,
-      });
+      };
     }
-    const ask = settings.password || settings.keyboardInteractive ? this.#ask : undefined;
-    const { keys, notes } = settings.publickey
-      ? await collectUserKeys(
-          settings,
-          tools,
-          (path) => memory.keyFile(path, tools),
-          (path, text) => memory.unlockedKey(path, text, tools, this.#ask),
-        )
-      : { keys: [], notes: [] };
+    if (!settings.publickey) return { lines, algorithms: offered.algorithms, keys: [], notes: [] };
+    const tools: KeyTools = { parseKey: this.#ssh2.utils.parseKey, createAgent: this.#ssh2.createAgent };
+    const { keys, notes } = await collectUserKeys(
+      settings,
+      tools,
+      (path) => memory.keyFile(path, tools),
+      (path, text) => memory.unlockedKey(path, text, tools, this.#ask),
+    );
+    return { lines, algorithms: offered.algorithms, keys, notes };
+  }
 
+  async #login(
+    stream: Duplex,
+    hop: Hop,
+    { lines, algorithms, keys, notes }: Prepared,
+    release: () => void,
+  ): Promise<SshConnection | HostError> {
+    const { memory, acceptNew } = this.#options;
+    const { settings, label, where } = hop;
+    const ask = settings.password || settings.keyboardInteractive ? this.#ask : undefined;
     const client = new this.#ssh2.Client();
     const connection = new SshConnection(client, stream, where, release);
     const result = await new Promise<HostError | null>((resolve) => {
@@ -327,7 +338,7 @@ class SshSession {
       client.connect({
         sock: stream,
         username: settings.user,
-        algorithms: offered.algorithms,
+        algorithms,
         // The clock above has the limits.
         readyTimeout: 0,
         keepaliveInterval: settings.serverAliveIntervalMs || defaultKeepaliveMs,

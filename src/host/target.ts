@@ -27,6 +27,7 @@ const userName = /^[A-Za-z0-9._][A-Za-z0-9._@+-]*\$?$/;
 
 /**
  * Reads `local`, `[user@]host[:port]`, `[user@][IPv6]:port`, a bare IPv6 address, or `ssh://[user@]host[:port]`.
+ * Brackets may stand around any host: `ssh -G` prints ProxyJump so.
  * `message` is one sentence naming what was given and what is wanted.
  */
 export function parseTarget(text: string): ParsedTarget {
@@ -70,7 +71,7 @@ export function parseTarget(text: string): ParsedTarget {
 function splitPort(address: string): { host: string; portText: string | undefined } | null {
   if (address.startsWith('[')) {
     const match = /^\[([^\]]*)\](?::(.*))?$/s.exec(address);
-    if (match === null || !isIPv6Literal(match[1] ?? '')) return null;
+    if (match === null) return null;
     return { host: match[1] ?? '', portText: match[2] };
   }
   if (isIPv6Literal(address)) return { host: address, portText: undefined };
