@@ -14,6 +14,7 @@ export default defineConfig({
         test: {
           name: 'hosts',
           include: ['test/hosts/**/*.test.ts', 'test/vm/**/*.test.ts', 'test/lab/**/*.test.ts'],
+          runner: './test/lab-runner.ts',
           pool: 'forks',
           fileParallelism: false,
           testTimeout: 300_000,

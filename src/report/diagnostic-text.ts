@@ -3,8 +3,8 @@ import { wrap } from './layout.ts';
 import type { Style } from './style.ts';
 import { escapeText, join, type SafeText, safe } from './terminal-escape.ts';
 
-/** A finding, live or out of a saved plan. */
-type Diagnostic = Plan['diagnostics'][number];
+/** A finding, live or out of a saved plan, or about a policy. */
+type Diagnostic = Plan['diagnostics'][number] & { readonly column?: number | undefined };
 
 const SEVERITIES = ['error', 'warning', 'note'] as const;
 
@@ -48,9 +48,8 @@ export function plural(count: number, noun: string): SafeText {
   return safe`${count} ${escapeText(noun)}${count === 1 ? safe`` : safe`s`}`;
 }
 
-/** `file:line`, `file`, or the unit a finding is about; empty where it is about the host. */
-function formatPlace(diagnostic: Diagnostic): SafeText {
-  if (diagnostic.file === undefined) return escapeText(diagnostic.unit ?? '');
-  const line = diagnostic.line === undefined ? '' : `:${diagnostic.line}`;
-  return escapeText(diagnostic.file + line);
+/** `file:line:column` as far as known, or the unit a finding is about; empty where it is about the host. */
+function formatPlace({ file, line, column, unit }: Diagnostic): SafeText {
+  if (file === undefined) return escapeText(unit ?? '');
+  return escapeText([file, line, column].filter((part) => part !== undefined).join(':'));
 }

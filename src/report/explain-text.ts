@@ -197,10 +197,11 @@ function processLimits(snapshot: Snapshot, unit: UnitLimit, style: Style): SafeT
   const nproc = snapshot.units.find(({ id }) => id === unit.name)?.limitNproc;
   if (nproc !== undefined) lines.push(safe`  LimitNPROC=${escapeText(nproc)} of this service`);
   const uid = /(?:^|\/)user-([0-9]+)\.slice(?:\/|$)/.exec(unit.cgroup ?? unit.name)?.[1];
-  for (const limit of snapshot.rlimits) {
-    if (String(limit.uid) !== uid) continue;
-    const process = escapeText(`${limit.comm} (pid ${limit.pid}, uid ${limit.uid})`);
-    lines.push(safe`  ${process}: soft ${escapeText(limit.soft)}, hard ${escapeText(limit.hard)}`);
+  for (const session of snapshot.sessions) {
+    const limit = snapshot.rlimits.find(({ pid }) => pid === session.leader);
+    if (String(session.uid) !== uid || limit === undefined) continue;
+    const who = escapeText(`${session.user}, session ${session.id} (${limit.comm}, pid ${limit.pid})`);
+    lines.push(safe`  ${who}: soft ${escapeText(limit.soft)}, hard ${escapeText(limit.hard)}`);
   }
   if (lines.length === 0) return [];
   return [style.bold(safe`RLIMIT_NPROC, counted per user id over all cgroups`), ...lines];

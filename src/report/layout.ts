@@ -38,20 +38,20 @@ export function wrap(text: SafeText, indent: number, style: Style): SafeText[] {
   const room = style.width === null ? Number.POSITIVE_INFINITY : Math.max(20, style.width - indent);
   if (displayWidth(text) <= room) return [text];
   const lines: string[] = [];
-  let line = '';
+  let line: string | null = null;
   let used = 0;
   for (const word of text.split(' ')) {
     const width = stringWidth(word);
-    if (line !== '' && used + 1 + width > room) {
-      lines.push(line);
-      line = word;
-      used = width;
-    } else {
-      line = line === '' ? word : `${line} ${word}`;
-      used = stringWidth(line);
+    if (line !== null && used + 1 + width <= room) {
+      line = `${line} ${word}`;
+      used += 1 + width;
+      continue;
     }
+    if (line !== null) lines.push(line);
+    line = word;
+    used = width;
   }
-  return [...lines, line] as SafeText[];
+  return [...lines, line ?? ''] as SafeText[];
 }
 
 /** A label, then text wrapped beside it, its further lines under its first. */
@@ -85,11 +85,13 @@ export function bar(share: number, width: number, style: Style): SafeText {
 export interface Column {
   readonly title: SafeText;
   readonly align: 'left' | 'right';
-  /** The column may be cut down to this many columns, keeping the end of its texts. */
+  /** The column may be cut down to this width, keeping the end of its texts. */
   readonly min?: number;
 }
 
 export interface Cell {
+  /** Stands before the text and is never cut: branches of a tree. */
+  readonly lead?: SafeText;
   /** Uncoloured: it may have to be cut. */
   readonly text: SafeText;
   readonly paint?: (text: SafeText) => SafeText;
@@ -97,47 +99,47 @@ export interface Cell {
 
 const GAP = 2;
 
-/** Lines of a table under a line of titles. Where it is too wide the widest of the columns that may be cut are. */
+/**
+ * Lines of a table under a line of titles. Where it is too wide for the style, the columns that may be cut are, from
+ * the last to the first: what a row is about stands first.
+ */
 export function table(
   columns: readonly Column[],
   rows: readonly (readonly Cell[])[],
   style: Style,
 ): SafeText[] {
   const widths = columns.map((column, i) =>
-    rows.reduce(
-      (most, row) => Math.max(most, displayWidth(row[i]?.text ?? safe``)),
-      displayWidth(column.title),
-    ),
+    rows.reduce((most, row) => Math.max(most, cellWidth(row[i])), displayWidth(column.title)),
   );
   if (style.width !== null) shrink(widths, columns, style.width - GAP * (columns.length - 1));
   const line = (cells: readonly Cell[]): SafeText => {
     const parts = columns.map((column, i) => {
-      const cell = cells[i] ?? { text: safe`` };
-      const width = widths[i] ?? 0;
-      const text = keepEnd(cell.text, width, style);
-      const space = ' '.repeat(Math.max(0, width - displayWidth(text))) as SafeText;
-      const painted = cell.paint === undefined ? text : cell.paint(text);
-      if (column.align === 'right') return safe`${space}${painted}`;
-      // No spaces at the end of lines.
-      return i === columns.length - 1 ? painted : safe`${painted}${space}`;
+      const { lead = safe``, text, paint = (same) => same }: Cell = cells[i] ?? { text: safe`` };
+      const room = (widths[i] ?? 0) - displayWidth(lead);
+      const shown = keepEnd(text, Math.max(0, room), style);
+      const space = ' '.repeat(Math.max(0, room - displayWidth(shown))) as SafeText;
+      return column.align === 'right'
+        ? safe`${space}${lead}${paint(shown)}`
+        : safe`${lead}${paint(shown)}${space}`;
     });
-    return join(parts, '  ' as SafeText).trimEnd() as SafeText;
+    return join(parts, safe`  `).trimEnd() as SafeText;
   };
   const titles = columns.map((column): Cell => ({ text: column.title, paint: style.bold }));
   return [line(titles), ...rows.map(line)];
 }
 
-/** Takes columns off the widest that may give some until the sum fits, or all are at their least. */
+function cellWidth(cell: Cell | undefined): number {
+  if (cell === undefined) return 0;
+  return displayWidth(cell.text) + (cell.lead === undefined ? 0 : displayWidth(cell.lead));
+}
+
 function shrink(widths: number[], columns: readonly Column[], available: number): void {
   let excess = widths.reduce((sum, width) => sum + width, 0) - available;
-  while (excess > 0) {
-    let widest = -1;
-    for (const [i, column] of columns.entries()) {
-      const width = widths[i] ?? 0;
-      if (column.min !== undefined && width > column.min && width > (widths[widest] ?? 0)) widest = i;
-    }
-    if (widest < 0) return;
-    widths[widest] = (widths[widest] ?? 0) - 1;
-    excess -= 1;
+  for (const [i, { min }] of [...columns.entries()].reverse()) {
+    const width = widths[i] ?? 0;
+    if (min === undefined || excess <= 0 || width <= min) continue;
+    const cut = Math.min(excess, width - min);
+    widths[i] = width - cut;
+    excess -= cut;
   }
 }

@@ -41,9 +41,9 @@ export function formatProvenance(provenance: Provenance): SafeText {
   return escapeText(provenance.kind === 'file' ? `${provenance.file}:${provenance.line}` : provenance.text);
 }
 
-/** A share as whole percent; 100 % only where all is used, 0 % only where nothing is. */
+/** A share as whole percent; `0%` only for nothing, `100%` only for all. */
 export function formatShare(share: number): SafeText {
   const percent = Math.round(share * 100);
-  if (share < 1 && percent >= 100) return safe`99%`;
-  return share > 0 && percent === 0 ? safe`1%` : safe`${percent}%`;
+  if (share > 0 && percent === 0) return safe`<1%`;
+  return share < 1 && percent >= 100 ? safe`>99%` : safe`${percent}%`;
 }

@@ -94,19 +94,19 @@ function isWide(style: Style): boolean {
 
 function columns(style: Style): Column[] {
   const narrow: Column[] = [
-    { title: safe`UNIT`, align: 'left', min: 15 },
+    { title: safe`UNIT`, align: 'left', min: 16 },
     { title: safe`USED`, align: 'left' },
     { title: safe`TASKS`, align: 'right' },
     { title: safe`PEAK`, align: 'right' },
     { title: safe`LIMIT`, align: 'right' },
     { title: safe`REJ`, align: 'right' },
-    { title: safe`BOUND BY`, align: 'left', min: 15 },
+    { title: safe`BOUND BY`, align: 'left', min: 16 },
   ];
   if (!isWide(style)) return narrow;
   return [
     ...narrow,
     { title: safe`OWN`, align: 'right' },
-    { title: safe`OWN SET BY`, align: 'left', min: 15 },
+    { title: safe`OWN SET BY`, align: 'left', min: 16 },
   ];
 }
 
@@ -117,7 +117,7 @@ function cells(style: Style): (row: TreeRow) => Cell[] {
     const cell = (text: SafeText): Cell => (paint === undefined ? { text } : { text, paint });
     const rejections = formatCount(unit.rejections);
     const narrow = [
-      cell(safe`${treePrefix(more, style)}${escapeText(unit.name)}`),
+      { lead: treePrefix(more, style), ...cell(escapeText(unit.name)) },
       usedCell(unit, style),
       cell(formatCount(unit.current)),
       cell(formatCount(unit.peak)),
@@ -161,10 +161,15 @@ function usedCell(unit: UnitLimit, style: Style): Cell {
 function boundBy(unit: UnitLimit, wide: boolean): SafeText {
   const { by } = unit.effective;
   if (by === null) return safe`-`;
-  const own = sameLimit(by, unit.ref);
-  const source = unit.configured === null ? safe`itself` : formatProvenance(unit.configured.provenance);
-  const binding = own ? (wide ? safe`itself` : source) : nameLimit(by);
+  let binding = nameLimit(by);
+  if (sameLimit(by, unit.ref)) binding = wide ? safe`itself` : ownSource(unit);
   const at = unit.headroom?.at ?? null;
   if (unit.headroom === null || at === null || sameLimit(at, by)) return binding;
   return safe`${binding}; ${formatCount(unit.headroom.tasks)} left in ${nameLimit(at)}`;
+}
+
+/** Few columns: of a default's sentence only the word, of a file the end of its name. */
+function ownSource({ configured }: UnitLimit): SafeText {
+  if (configured === null) return safe`itself`;
+  return configured.provenance.kind === 'default' ? safe`default` : formatProvenance(configured.provenance);
 }

@@ -56,11 +56,12 @@ export function join(pieces: Iterable<SafeText>, separator: SafeText): SafeText 
 }
 
 /**
- * JSON of a value, harmless on a terminal too: what `JSON.stringify` leaves raw (DEL, C1, bidirectional overrides) is
- * written as `\uXXXX`, which any reader takes for the same text.
+ * JSON text that is harmless on a terminal too: what `JSON.stringify` leaves raw in strings (DEL, C1, bidirectional
+ * overrides) is written as `\uXXXX`, which any reader takes for the same text.
  */
-export function safeJson(value: unknown, indent?: number): SafeText {
-  return JSON.stringify(value, null, indent).replace(UNSAFE, (character) => {
+export function escapeJson(json: string): SafeText {
+  return json.replace(UNSAFE, (character) => {
+    // Between values; in a string it is escaped already.
     if (character === '\n') return character;
     let escaped = '';
     for (let i = 0; i < character.length; i++) {

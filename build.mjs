@@ -1,0 +1,49 @@
+// Bundles the program into dist/: start-up time is mostly the finding and reading of files, so few are better than
+// many, and what only some commands need stays in files of its own that are read when such a command is run.
+import { chmod, rm } from 'node:fs/promises';
+import { build } from 'esbuild';
+
+const outdir = new URL('dist/', import.meta.url).pathname;
+
+/** ssh2 works without its native parts (cpu-features, its own crypto binding): they are left out. */
+const withoutNative = {
+  name: 'without-native',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^cpu-features$|\.node$/ }, ({ path }) => ({ path, namespace: 'absent' }));
+    onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({
+      // ssh2 tries to require them and goes on where that throws.
+      contents: `throw new Error(${JSON.stringify(`${path} is not part of the bundle`)});`,
+      loader: 'js',
+    }));
+  },
+};
+
+/** Half of zod is its messages in fifty languages; ours are English. */
+const withoutLocales = {
+  name: 'without-locales',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({ contents: '' }));
+  },
+};
+
+await rm(outdir, { recursive: true, force: true });
+await build({
+  entryPoints: { tasksctl: 'src/cli/tasksctl.ts' },
+  outdir,
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.17',
+  chunkNames: 'chunks/[name]-[hash]',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'linked',
+  logLevel: 'warning',
+  plugins: [withoutNative, withoutLocales],
+  banner: {
+    // CommonJS packages in the bundle call require() for Node's own modules.
+    js: "#!/usr/bin/env node\nimport { createRequire as createBundleRequire } from 'node:module';\nconst require = createBundleRequire(import.meta.url);",
+  },
+});
+await chmod(`${outdir}tasksctl.js`, 0o755);

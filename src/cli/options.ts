@@ -1,0 +1,78 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { ColorWish } from './terminal.ts';
+
+/** Options of how a result is shown, on every command. */
+export interface OutputOptions {
+  readonly json?: true;
+  readonly color: ColorWish | boolean;
+}
+
+/** Options of which host is read and how, on every command that reads one. */
+export interface HostOptions {
+  readonly target: string;
+  readonly sshConfig?: string;
+  readonly acceptNew?: true;
+  /** Seconds. */
+  readonly timeout: number;
+}
+
+/** The same, where a saved snapshot may stand in for the host. */
+export interface SourceOptions extends HostOptions {
+  readonly snapshot?: string;
+}
+
+const DEFAULT_TIMEOUT_SECONDS = 60;
+
+export function addOutputOptions(command: Command): Command {
+  return command
+    .option('--json', 'print JSON for programs; errors are JSON on stderr then')
+    .addOption(
+      new Option('--color <when>', 'colour the output').choices(['auto', 'always', 'never']).default('auto'),
+    )
+    .option('--no-color', 'the same as --color=never');
+}
+
+export function addHostOptions(command: Command): Command {
+  return command
+    .option('-t, --target <target>', 'the host: local, [user@]host[:port] or ssh://…', 'local')
+    .option('--ssh-config <file>', 'use this ssh_config instead of ~/.ssh/config')
+    .option('--accept-new', 'accept and remember the key of a host never seen before')
+    .option(
+      '--timeout <seconds>',
+      'give up on the host after so long',
+      positiveSeconds,
+      DEFAULT_TIMEOUT_SECONDS,
+    );
+}
+
+export function addSourceOptions(command: Command): Command {
+  return addHostOptions(command).addOption(
+    new Option('--snapshot <file>', "read a saved snapshot, not a host; '-' is standard input").conflicts([
+      'target',
+      'sshConfig',
+      'acceptNew',
+      'timeout',
+    ]),
+  );
+}
+
+function positiveSeconds(text: string): number {
+  const seconds = Number(text);
+  // setTimeout takes at most 2^31-1 ms.
+  if (!(seconds > 0 && seconds <= 86_400)) {
+    throw new InvalidArgumentError('Give seconds, more than 0 and at most 86400.');
+  }
+  return seconds;
+}
+
+/** `80%` or `80` as a share, 0.8. */
+export function percentage(text: string): number {
+  const percent = /^[0-9]+(?:\.[0-9]+)?%?$/.test(text) ? Number(text.replace('%', '')) : Number.NaN;
+  if (!(percent <= 100)) throw new InvalidArgumentError('Give a percentage from 0% to 100%.');
+  return percent / 100;
+}
+
+/** Adds to the values given so far, for options that may be repeated. */
+export function collect(value: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, value];
+}

@@ -1,0 +1,239 @@
+import { Command, CommanderError, Option, type OutputConfiguration } from 'commander';
+import packageJson from '../../package.json' with { type: 'json' };
+import { Console } from './console.ts';
+import { EXIT, FAILURE_EXIT } from './exit-code.ts';
+import type { Failure, Outcome } from './failure.ts';
+import type { LintOptions } from './lint.ts';
+import {
+  addHostOptions,
+  addOutputOptions,
+  addSourceOptions,
+  collect,
+  type OutputOptions,
+  percentage,
+} from './options.ts';
+import type { PlanOptions } from './plan.ts';
+import type { SnapshotOptions } from './snapshot.ts';
+import type { StatusOptions } from './status.ts';
+import { type Io, write } from './terminal.ts';
+
+/** Carries out one command and keeps what it comes to. */
+type Run = <O extends OutputOptions>(
+  options: O,
+  command: (console: Console, options: O) => Promise<Outcome>,
+) => Promise<void>;
+
+/**
+ * Runs a command line and gives the exit code. What the commands need is loaded when one is run, so that `--version`
+ * and `--help` are quick.
+ */
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  let code: number = EXIT.done;
+  const fail = async (failure: Failure, options: OutputOptions) => {
+    // Whatever an interrupted command stumbled over, the interruption is why.
+    const told: Failure = io.signal.aborted ? { kind: 'aborted', message: 'Interrupted.' } : failure;
+    await new Console(io, options).failure(told);
+    code = FAILURE_EXIT[told.kind];
+  };
+  const run: Run = async (options, command) => {
+    try {
+      const outcome = await command(new Console(io, options), options);
+      if (outcome.kind === 'exit') code = outcome.code;
+      else await fail(outcome.failure, options);
+    } catch (error) {
+      await fail(fault(error), options);
+    }
+  };
+
+  let help = '';
+  const program = createProgram(run, {
+    writeOut: (text) => {
+      help += text;
+    },
+    writeErr: (text) => {
+      help += text;
+    },
+    // Usage errors are told like all others, below.
+    outputError: () => {},
+    getOutHelpWidth: () => io.stdout.columns ?? 80,
+    getErrHelpWidth: () => io.stderr.columns ?? 80,
+  });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) {
+      await write(io.stdout, help);
+    } else if (error.code === 'commander.help') {
+      await write(io.stderr, help);
+      code = FAILURE_EXIT.usage;
+    } else {
+      await fail(usageError(error), earlyOptions(argv));
+    }
+  }
+  return code;
+}
+
+function createProgram(run: Run, output: OutputConfiguration): Command {
+  const program = new Command('tasksctl')
+    // Before the commands are made: each takes these over when it is.
+    .configureOutput(output)
+    .exitOverride()
+    .description(
+      'Reads, explains and plans the task limits of Linux hosts: TasksMax=, UserTasksMax=, DefaultTasksMax=, pids cgroups and the kernel ceilings above them. Every command here only reads.',
+    )
+    .version(packageJson.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help on a command')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tasksctl status                          who is near a limit on this machine
+  tasksctl status --explain user-1000.slice
+  tasksctl plan -t admin@web1              what to change there, and what it takes
+  tasksctl COMMAND --help                  options and examples of a command
+
+Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
+3 some hosts failed, 4 refused for safety, 130 interrupted.`,
+    );
+  defineStatus(program, run);
+  definePlan(program, run);
+  defineLint(program, run);
+  defineSnapshot(program, run);
+  return program;
+}
+
+function defineStatus(program: Command, run: Run): void {
+  const command = program
+    .command('status')
+    .summary('show every task limit, what binds and how much is used')
+    .description(
+      'Shows slices, services and scopes with their tasks, peak, effective limit, rejected forks and what binds them; least headroom first.',
+    )
+    .option(
+      '-u, --unit <glob>',
+      "only units of this name, such as 'user-*.slice'; may be repeated",
+      collect,
+      [],
+    )
+    .option('--over <percent>', 'only units that use at least this much of their tightest limit', percentage)
+    .option('-a, --all', 'inactive units and unlimited cgroups below units, too')
+    .option('--tree', 'as the tree of slices')
+    .addOption(
+      new Option(
+        '-e, --explain <unit>',
+        'all about the limit of one unit: every assignment, and what wins',
+      ).conflicts(['unit', 'over', 'all', 'tree']),
+    );
+  addOutputOptions(addSourceOptions(command))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tasksctl status                               this machine
+  tasksctl status -t admin@web1 --over 80%      what is nearly full on web1
+  tasksctl status --tree --unit 'user*'         users, and the slices above them
+  tasksctl status --explain user-1000.slice     why the limit is what it is
+  tasksctl status --snapshot web1.json --json   a saved snapshot, for programs`,
+    )
+    .action((options: StatusOptions) =>
+      run(options, async (...args) => (await import('./status.ts')).status(...args)),
+    );
+}
+
+function definePlan(program: Command, run: Run): void {
+  const command = program
+    .command('plan')
+    .summary('show what a policy would change, why, and what it takes')
+    .description(
+      'Compares a host with a policy and shows the changes to make: from what to what and why, the differences of the files, when the kernel enforces it and for whom. Nothing is written to the host.',
+    )
+    .option(
+      '-p, --policy <policy>',
+      "a policy file ('-': standard input), or the name of a template",
+      'default',
+    )
+    .option('-o, --out <file>', 'save the plan, to review and apply it later')
+    .option('--detailed-exitcode', 'exit 0: no change, 2: changes pending, 4: something was refused')
+    .option('--no-diff', 'leave out the differences of the files')
+    .option('-v, --verbose', 'every limit that stays as it is, and notes');
+  addOutputOptions(addSourceOptions(command))
+    .addHelpText(
+      'after',
+      `
+Templates are the files in templates/: default, bastion, and others; --policy ./default is a file.
+
+Examples:
+  tasksctl plan                                        this machine, by the default policy
+  tasksctl plan -t web1 --policy web.yaml --out web1.plan.json
+  tasksctl plan --snapshot web1.json --detailed-exitcode`,
+    )
+    .action((options: PlanOptions) =>
+      run(options, async (...args) => (await import('./plan.ts')).plan(...args)),
+    );
+}
+
+function defineLint(program: Command, run: Run): void {
+  const command = program
+    .command('lint')
+    .summary('find settings of task limits that do nothing, or not what they seem to')
+    .description(
+      "Checks a host's files: values systemd ignores, wrong sections and directories, settings that a later file overrides. Exits 1 if there are errors; warnings and notes do not count.",
+    );
+  addOutputOptions(addSourceOptions(command))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tasksctl lint
+  tasksctl lint -t web1 --json`,
+    )
+    .action((options: LintOptions) =>
+      run(options, async (...args) => (await import('./lint.ts')).lintHost(...args)),
+    );
+}
+
+function defineSnapshot(program: Command, run: Run): void {
+  const command = program
+    .command('snapshot')
+    .summary('save all that the other commands need to know of a host')
+    .description(
+      'Reads a host in one round trip and writes what was read as JSON, from which every other command works exactly as from the host itself.',
+    )
+    .option('-o, --out <file>', 'write to this file instead of standard output');
+  addOutputOptions(addHostOptions(command))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tasksctl snapshot -t admin@web1 -o web1.json
+  tasksctl snapshot -t web1 | tasksctl status --snapshot -`,
+    )
+    .action((options: SnapshotOptions) =>
+      run(options, async (...args) => (await import('./snapshot.ts')).snapshot(...args)),
+    );
+}
+
+function usageError(error: CommanderError): Failure {
+  return {
+    kind: 'usage',
+    message: error.message.replace(/^error: /, ''),
+    help: 'tasksctl --help and tasksctl COMMAND --help say what there is.',
+  };
+}
+
+/** How to tell of an error in a command line that could not be taken apart. */
+function earlyOptions(argv: readonly string[]): OutputOptions {
+  const options = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
+  return { color: !options.includes('--no-color'), ...(options.includes('--json') ? { json: true } : {}) };
+}
+
+function fault(error: unknown): Failure {
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return {
+    kind: 'internal',
+    message: `This is a fault of tasksctl, not yours: ${stack}`,
+    help: 'Please report it with the command line and, if you may share it, the snapshot.',
+  };
+}

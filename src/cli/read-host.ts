@@ -1,0 +1,49 @@
+import { connect } from '../host/connect.ts';
+import { escapeText, safe } from '../report/terminal-escape.ts';
+import { readSnapshot } from '../snapshot/read-snapshot.ts';
+import { terminalAsker } from './ask-secret.ts';
+import type { Console } from './console.ts';
+import { failed } from './failure.ts';
+import type { HostOptions } from './options.ts';
+import { Progress } from './progress.ts';
+import type { Source } from './read-source.ts';
+
+/** Reads the host the options name, in one round trip. */
+export async function readHost(console: Console, options: HostOptions): Promise<Source> {
+  const { signal } = console.io;
+  const timeoutMs = options.timeout * 1000;
+  const progress = new Progress(console.io, safe`Reading ${escapeText(options.target)}`);
+  const ask = terminalAsker();
+  try {
+    const connected = await connect(options.target, {
+      signal,
+      connectTimeoutMs: timeoutMs,
+      acceptNew: options.acceptNew === true,
+      warn: (message) => {
+        progress.pause();
+        void console.notice('warning', escapeText(message));
+        progress.resume();
+      },
+      ...(options.sshConfig === undefined ? {} : { configFile: options.sshConfig }),
+      ...(ask === undefined
+        ? {}
+        : {
+            askSecret: async (prompt) => {
+              progress.pause();
+              const secret = await ask(prompt);
+              progress.resume();
+              return secret;
+            },
+          }),
+    });
+    if (!connected.ok) return failed(connected.error);
+    try {
+      const read = await readSnapshot(connected.transport, { timeoutMs, signal });
+      return read.kind === 'ok' ? { kind: 'ok', snapshot: read.snapshot } : failed(read.error);
+    } finally {
+      await connected.transport.close();
+    }
+  } finally {
+    progress.pause();
+  }
+}

@@ -1,0 +1,24 @@
+import { EXIT } from './exit-code.ts';
+import { main } from './program.ts';
+
+const interrupt = new AbortController();
+process.on('SIGINT', () => {
+  // Asked twice: whatever is still being tidied up has to wait for the next run.
+  if (interrupt.signal.aborted) process.exit(EXIT.interrupted);
+  interrupt.abort();
+});
+
+// A failed write is told by its callback; without a listener the stream's event would end the process.
+process.stdout.on('error', () => {});
+process.stderr.on('error', () => {});
+
+const { stdin, stdout, stderr, env } = process;
+process.exitCode = await main(process.argv.slice(2), {
+  stdin,
+  stdout,
+  stderr,
+  env,
+  signal: interrupt.signal,
+});
+// A host that does not answer must not keep an interrupted command alive.
+if (interrupt.signal.aborted) process.exit();
