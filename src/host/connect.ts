@@ -1,0 +1,34 @@
+import { ConnectMemory } from './connect-memory.ts';
+import { localTransport } from './local.ts';
+import { type ConnectResult, connectSsh } from './ssh.ts';
+import { parseTarget } from './target.ts';
+import type { AskSecret } from './transport.ts';
+
+export interface ConnectOptions {
+  /** Left out where nobody can be asked: then agent and unencrypted keys, and sudo without a password. */
+  readonly askSecret?: AskSecret;
+  /** Instead of ~/.ssh/config and the system-wide file, as `ssh -F`. */
+  readonly configFile?: string;
+  /** Add keys of hosts never seen before to known_hosts; a changed key is refused all the same. */
+  readonly acceptNew?: boolean;
+  /** Milliseconds for each of the TCP connection and the key exchange; wins over ConnectTimeout. */
+  readonly connectTimeoutMs?: number;
+  readonly signal?: AbortSignal;
+  /** Told one sentence for what is odd and no failure. */
+  readonly warn?: (message: string) => void;
+  /** What is shared with other connections; by default all of this process share it. */
+  readonly memory?: ConnectMemory;
+}
+
+const processMemory = new ConnectMemory();
+
+/** Connects to what the operator named: `local`, or a host by SSH. Failures are values. */
+export async function connect(target: string, options: ConnectOptions = {}): Promise<ConnectResult> {
+  const parsed = parseTarget(target);
+  if (!parsed.ok) return { ok: false, error: { kind: 'config-invalid', target, message: parsed.message } };
+  const memory = options.memory ?? processMemory;
+  if (parsed.target.kind === 'local') {
+    return { ok: true, transport: localTransport(options) };
+  }
+  return connectSsh({ ...options, destination: parsed.target, target, memory });
+}
