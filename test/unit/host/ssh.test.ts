@@ -541,7 +541,7 @@ describe.skipIf(unavailable !== null)(
 
       it('is ended at its time limit with what came, and the connection serves on', async () => {
         const started = performance.now();
-        const result = await transport.run(request('echo first; sleep 60', { timeoutMs: 500 }));
+        const result = await transport.run(request('echo first; sleep 60', { timeoutMs: 2_000 }));
         expect(runError(result)).toMatchObject({ kind: 'timeout', target: 'h' });
         expect(result.stdout.toString()).toBe('first\n');
         expect(performance.now() - started).toBeLessThan(10_000);
@@ -789,10 +789,15 @@ describe.skipIf(unavailable !== null)(
       });
 
       it('that lead back to themselves are refused', async () => {
-        const config = rig.file('Host *\n  ProxyJump j\n');
-        const error = errorOf(await rig.connect(config));
-        expect(error.kind).toBe('config-invalid');
-        expect(error.message).toContain('probably in a circle');
+        // ssh itself sees the first; with the second it would start itself for ever.
+        for (const [config, why] of [
+          ['Host *\n  ProxyJump j\n', 'jumphost loop via j'],
+          ['Host j\n  ProxyJump k\nHost h k\n  ProxyJump j\n', 'probably in a circle'],
+        ] as const) {
+          const error = errorOf(await rig.connect(rig.file(config)));
+          expect(error.kind).toBe('config-invalid');
+          expect(error.message).toContain(why);
+        }
       });
 
       it('take the hosts behind them along when they are lost', async () => {
