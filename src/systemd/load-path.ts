@@ -30,7 +30,7 @@ const MAY_ALIAS: ReadonlySet<UnitType> = new Set<UnitType>([
 ]);
 
 /** Types whose units may be templates. */
-const MAY_TEMPLATE: ReadonlySet<UnitType> = new Set<UnitType>([
+export const MAY_TEMPLATE: ReadonlySet<UnitType> = new Set<UnitType>([
   'service',
   'socket',
   'target',
@@ -179,16 +179,15 @@ export class UnitIndex {
     this.#addNames(names, unit, unit.name, null);
     const file = this.#followOrTemplate(unit);
     if (file === 'loop') return null;
-    if (file === 'none') return { id: unit.name, names: [...names], fragment: null };
+    if (file === 'none') return unitFiles(unit, names, null);
     const fragmentName = baseName(file.path);
     if (fragmentName !== unit.name) this.#addNames(names, unit, fragmentName, fragmentName);
-    return { id: chooseId(unit, fragmentName, names), names: [...names], fragment: file.path };
+    return unitFiles(unit, names, file.path);
   }
 
-  /** `add_names()`: the name itself, with the unit's instance if it is a template, and its aliases. */
+  /** `add_names()`: the name itself, and its aliases with the unit's instance. */
   #addNames(names: Set<string>, unit: UnitName, name: string, fragmentName: string | null): void {
-    const own = instantiate(name, unit.instance);
-    if (own !== null) names.add(own);
+    names.add(name);
     for (const alias of this.#namesOf.get(name) ?? []) {
       const full = instantiate(alias, unit.instance);
       if (full === null) continue;
@@ -203,14 +202,14 @@ export class UnitIndex {
     if (direct === 'loop') return null;
     const file = direct === 'none' ? this.#followOrTemplate(unit) : direct;
     if (file === 'loop') return null;
-    if (file === 'none') return { id: unit.name, names: [...names], fragment: null };
+    if (file === 'none') return unitFiles(unit, names, null);
     const fragmentName = baseName(file.path);
     for (const alias of this.#namesOf.get(fragmentName) ?? []) {
       const full = instantiate(alias, unit.instance);
       if (full === null || (direct === 'none' && this.#leadsElsewhere(full, fragmentName))) continue;
       names.add(full);
     }
-    return { id: chooseId(unit, fragmentName, names), names: [...names], fragment: file.path };
+    return unitFiles(unit, names, file.path);
   }
 
   #followOrTemplate(unit: UnitName): { path: string } | 'none' | 'loop' {
@@ -241,10 +240,18 @@ function mayBeAlias(unit: UnitName, target: UnitName): boolean {
   return unit.instance === target.instance;
 }
 
-/** The unit is known by its file's name, with the instance put in, where that is one of its names. */
-function chooseId(unit: UnitName, fragmentName: string, names: ReadonlySet<string>): string {
-  const id = instantiate(fragmentName, unit.instance);
-  return id !== null && names.has(id) ? id : unit.name;
+/**
+ * The unit is known by its file's name, with the instance put in, where that is literally one of its names
+ * (`merge_by_names()` of systemd's load-fragment.c). A template among the names then stands for its instance.
+ */
+function unitFiles(unit: UnitName, names: ReadonlySet<string>, fragment: string | null): UnitFiles {
+  const fileName = fragment === null ? null : instantiate(baseName(fragment), unit.instance);
+  const all = new Set<string>();
+  for (const name of names) {
+    const full = instantiate(name, unit.instance);
+    if (full !== null) all.add(full);
+  }
+  return { id: fileName !== null && names.has(fileName) ? fileName : unit.name, names: [...all], fragment };
 }
 
 /** A template's name with an instance put in, any other name as it is; null for a template without an instance. */

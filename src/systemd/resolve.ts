@@ -2,11 +2,11 @@ import type { SystemdCapabilities } from './capabilities.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import type { ConfFile } from './dialect.ts';
 import type { FileTree } from './file-tree.ts';
-import { UnitIndex } from './load-path.ts';
+import { MAY_TEMPLATE, UnitIndex } from './load-path.ts';
 import { type ReadConf, readConf } from './read-conf.ts';
 import { type FoundAssignment, settleLimit } from './settle-limit.ts';
 import { type ParsedTasksMax, parseTasksMax, type TasksMax } from './tasks-max.ts';
-import { parseUnitName, type UnitName, type UnitType } from './unit-name.ts';
+import { parseUnitName, sliceParents, type UnitName, type UnitType } from './unit-name.ts';
 
 /** One assignment of the key in question, as found in a file. Everything systemd did with it is in `outcome`. */
 export interface Assignment {
@@ -107,6 +107,7 @@ export function unitIndex(ctx: ResolveContext): UnitIndex {
 export function resolveUnit(ctx: ResolveContext, name: string): ResolvedUnit {
   const unit = parseUnitName(name);
   if (unit === null || unit.instance === '') return nothing(name, 'not-found');
+  if (unit.instance !== null && !MAY_TEMPLATE.has(unit.type)) return nothing(name, 'not-found');
   const index = unitIndex(ctx);
   const files = index.find(unit);
   if (files === null) return nothing(name, 'not-found');
@@ -118,9 +119,12 @@ export function resolveUnit(ctx: ResolveContext, name: string): ResolvedUnit {
     load === 'loaded' || (load === 'masked' && ctx.capabilities.loading.maskedUnitsHaveDropIns);
   const dropInPaths = readsDropIns ? index.dropIns(files, unit.type) : [];
   for (const path of dropInPaths) reader.dropIn(path);
+  // A slice's name says where it hangs; one that makes no sense is found out after its files were read.
+  if (load === 'loaded' && unit.type === 'slice' && sliceParents(files.id) === null) load = 'error';
   return {
     name,
-    id: files.id,
+    // Only a unit that has been loaded takes on the name of its file.
+    id: load === 'loaded' || load === 'masked' ? files.id : name,
     load,
     fragmentPath: load === 'not-found' ? null : files.fragment,
     dropInPaths,

@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ResolveContext, resolveUnit, unitTasksMax } from '../../src/systemd/resolve.ts';
+import { resolveManagerConf } from '../../src/systemd/resolve-manager-conf.ts';
+import { type KernelTaskLimits, resolveTasksMax, systemTasksMax } from '../../src/systemd/tasks-max.ts';
+import { type LabHost, type Suite, startContainer, startVm } from '../lab/lab.ts';
+import { generateUnits } from './differential/generate-units.ts';
+import { Random } from './differential/random.ts';
+import { readContext, readKernelLimits, type ShownUnit, showUnits } from './differential/read-host.ts';
+
+/**
+ * The resolver against systemd itself. Hundreds of trees of units are made by chance, written into a real host, loaded
+ * by one daemon-reload, and what `systemctl show` then says is compared with what the resolver makes of the same files.
+ * TASKSCTL_SEED repeats a run.
+ */
+const seed = Number(process.env['TASKSCTL_SEED'] ?? Date.now() % 2 ** 31);
+
+const HOSTS: readonly (readonly [Suite, number])[] = [
+  ['bullseye', 247],
+  ['bookworm', 252],
+  ['trixie', 257],
+  ['forky', 262],
+];
+
+const wanted = process.env['TASKSCTL_SUITES']?.split(',');
+
+describe.each(HOSTS.filter(([suite]) => wanted?.includes(suite) ?? true))(
+  `%s, systemd %i, TASKSCTL_SEED=${seed}`,
+  (suite, version) => {
+    let host: LabHost;
+    beforeAll(async () => {
+      host = suite === 'forky' ? await startVm({ suite }) : await startContainer({ suite });
+      expect(host.systemdVersion).toBe(version);
+    });
+    afterAll(async () => {
+      await host.stop();
+    });
+
+    it('makes of 2,000 units what systemd makes of them', async () => {
+      const started = Date.now();
+      const lap = (what: string) => laps.push(`${what} ${((Date.now() - started) / 1000).toFixed(1)} s`);
+      const laps: string[] = [];
+      const { files, names } = generateUnits(new Random(seed), 330);
+      await host.writeFiles(files);
+      lap('written');
+      // Thousands of warnings about the files would cost more than all the rest.
+      await host.exec('systemctl log-level crit; systemctl daemon-reload', { timeoutMs: 180_000 });
+      lap('reloaded');
+      const ctx = await readContext(host);
+      lap('read');
+      const limits = await readKernelLimits(host);
+      const shown = await showUnits(host, names);
+      lap('shown');
+      const differences = names.flatMap((name, i) => {
+        const unit = shown[i];
+        return unit === undefined ? [] : compare(ctx, limits, name, unit);
+      });
+      lap('compared');
+      console.log(`${suite}: ${names.length} units, ${Object.keys(files).length} files; ${laps.join(', ')}`);
+      expect(names.length).toBeGreaterThanOrEqual(2000);
+      expect(differences.slice(0, 20)).toEqual([]);
+    });
+  },
+);
+
+/** What resolver and systemd differ in, with all that is needed to see why. */
+function compare(ctx: ResolveContext, limits: KernelTaskLimits, name: string, shown: ShownUnit): object[] {
+  const unit = resolveUnit(ctx, name);
+  const base = systemTasksMax(limits, ctx.capabilities);
+  const manager = resolveManagerConf(ctx, {
+    file: 'system.conf',
+    section: 'Manager',
+    key: 'DefaultTasksMax',
+  });
+  const tasksMax = unitTasksMax(
+    unit,
+    manager.value ?? ctx.capabilities.defaultTasksMax ?? { kind: 'infinity' },
+  );
+  const expected: ShownUnit = {
+    id: unit.id,
+    // A type's own checks of its settings are not the resolver's business.
+    load: unit.load === 'loaded' && shown.load === 'bad-setting' ? 'bad-setting' : unit.load,
+    fragment: unit.fragmentPath ?? '',
+    dropIns: unit.dropInPaths,
+    tasksMax: tasksMax === null ? null : String(resolveTasksMax(tasksMax, base)),
+  };
+  // Swaps need no file if the kernel has them, and it has none of these.
+  if (name.endsWith('.swap') && unit.fragmentPath === null && shown.load === 'not-found') return [];
+  if (JSON.stringify(expected) === JSON.stringify(shown)) return [];
+  const assignments = unit.tasksMax.assignments.map(
+    ({ file, line, section, raw, outcome, reason }) =>
+      `${file}:${line} [${section}] ${raw}: ${outcome} ${reason}`,
+  );
+  return [{ name, resolver: expected, systemd: shown, assignments }];
+}
