@@ -65,7 +65,7 @@ have() { # COMMAND
   command -v "$1" >/dev/null 2>&1
 }
 
-# Calls FUNCTION with the files, so many at a time as one command line holds.
+# Calls FUNCTION with the files, so many at a time as one command line holds; says `@timeout` for those it was ended at.
 in_batches() { # FUNCTION FILE...
   function=$1
   shift
@@ -76,12 +76,24 @@ in_batches() { # FUNCTION FILE...
     batch=$batch$nl$file
     size=$((size + 1))
     if [ "$size" -eq 500 ]; then
-      $function $batch
+      in_time $function $batch
       batch=
       size=0
     fi
   done
-  [ -z "$batch" ] || $function $batch
+  [ -z "$batch" ] || in_time $function $batch
+}
+
+in_time() { # COMMAND...
+  "$@"
+  [ $? -lt 124 ] || echo @timeout
+}
+
+# Tells of an output with `@timeout` in it.
+cut_off() { # PART WHAT OUTPUT
+  case $nl$3$nl in
+    *"$nl@timeout$nl"*) problem "$1" timeout "reading $2 was ended at its time limit" ;;
+  esac
 }
 
 # Adds every link on the way to PATH, and what is at its end, to `extra`; `at` is the end.
@@ -243,8 +255,9 @@ read_cgroups() {
   fi
   pids=$(
     cd "$pids_root" || exit
-    bounded 10 find . -name 'pids.*' -exec grep -sH '' {} + 2>/dev/null | head -c "$pids_bytes"
+    in_time bounded 20 find . -name 'pids.*' -exec grep -sH '' {} + 2>/dev/null | head -c "$pids_bytes"
   )
+  cut_off cgroups 'the counters of cgroups' "$pids"
   [ "${#pids}" -lt "$pids_bytes" ] || problem cgroups too-large "more than $pids_bytes bytes of counters"
   frame pids "$pids"
 }
@@ -376,6 +389,7 @@ read_files() {
   set -- $patterns
   set -f
   rows=$(in_batches stat_rows "$@")
+  cut_off files directories "$rows"
   frame files "$rows"
   sort_rows
   follow_links
@@ -383,10 +397,12 @@ read_files() {
   set -- $patterns
   set -f
   rows=$(in_batches stat_rows $extra "$@")
+  cut_off files directories "$rows"
   frame files "$rows"
   sort_rows
   frame unreadable "$unreadable"
   matched=$(in_batches matching $candidates)
+  cut_off files 'unit files' "$matched"
   # Each file once.
   wanted=$always
   for name in $matched; do
@@ -411,11 +427,14 @@ read_units() {
       *.service | *.slice | *.scope | *.socket | *.mount | *.swap) names=$names$nl$name ;;
     esac
   done
-  units=$(bounded 20 systemctl --no-pager show \
+  units=$(bounded 60 systemctl --no-pager show \
     -p Id,Names,LoadState,ActiveState,SubState,FragmentPath,DropInPaths,ControlGroup,Slice,NeedDaemonReload \
     -p Transient,TasksMax,EffectiveTasksMax,TasksCurrent,MainPID,LimitNPROC \
     -- '*.slice' '*.service' '*.scope' $names 2>/dev/null)
-  failed $? units 'systemctl show'
+  status=$?
+  failed "$status" units 'systemctl show'
+  # The last one may have been cut off.
+  [ "$status" -eq 0 ] || units=${units%"$nl$nl"*}
   frame units "$units"
   generators=
   set +f
@@ -450,11 +469,14 @@ main() {
   unset -v CDPATH
   IFS=$nl
   read -r now _ </proc/uptime
-  stop=$((${now%%.*} + ${TASKSCTL_PROBE_SECONDS:-30}))
+  stop=$((${now%%.*} + ${TASKSCTL_PROBE_SECONDS:-60}))
   # Absent from small systems, and without options like these in old ones.
   timeout=no
   ! timeout -s KILL 5 true 2>/dev/null || timeout=yes
   echo 'tasksctl-probe 1'
+  for tool in cat date find grep head id od readlink stat tail uname; do
+    have "$tool" || problem probe command-missing "there is no $tool in PATH"
+  done
   set -f
   read_host
   read_manager

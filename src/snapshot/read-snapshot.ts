@@ -8,7 +8,7 @@ export type ReadResult =
   | { readonly kind: 'failed'; readonly error: HostError };
 
 export interface ReadOptions {
-  /** Hard limit on the whole reading, milliseconds. Default: 30 seconds. */
+  /** Hard limit on the whole reading, milliseconds. Default: one minute. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -32,7 +32,7 @@ export async function readSnapshot(transport: Transport, options: ReadOptions = 
 }
 
 function runProbe(transport: Transport, options: ReadOptions, asRoot: boolean): Promise<RunResult> {
-  const timeoutMs = options.timeoutMs ?? 30_000;
+  const timeoutMs = options.timeoutMs ?? 60_000;
   const seconds = Math.max(1, Math.floor((timeoutMs - reserveMs) / 1000));
   return transport.run({
     script: `TASKSCTL_PROBE_SECONDS=${seconds}\n${readTemplate('probe.sh')}`,
