@@ -1,16 +1,16 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { containersUnavailable, type LabHost, startContainer } from './lab.ts';
+import { containersUnavailable, type LabHost, labUnavailable, startContainer, startVm } from './lab.ts';
 
 /** A command as a user over the real network and a real login. */
-async function ssh(host: LabHost, user: string, command: string) {
+async function ssh(host: LabHost, user: string, command: string, timeout = 'ConnectTimeout=20') {
   const { ssh } = host;
   const options = [
     'BatchMode=yes',
     'StrictHostKeyChecking=yes',
     'GlobalKnownHostsFile=/dev/null',
-    'ConnectTimeout=3',
+    'ConnectTimeout=10',
   ];
   const args = options.flatMap((option) => ['-o', option]);
   args.push('-F', 'none', '-o', `UserKnownHostsFile=${ssh.knownHostsFile}`, '-i', ssh.identityFile);
@@ -88,8 +88,28 @@ describe.skipIf(containersUnavailable() !== null)('containers', () => {
     const [host] = hosts;
     if (!host) throw new Error('no host');
     await host.linkDown();
-    await expect(ssh(host, 'alice', 'true')).rejects.toThrow();
+    await expect(ssh(host, 'alice', 'true', 'ConnectTimeout=2')).rejects.toThrow();
     await host.linkUp();
     await ssh(host, 'alice', 'true');
+  });
+});
+
+describe.skipIf(labUnavailable() !== null)('virtual machines', () => {
+  it('boot the newest systemd on a kernel of their own with cgroup v2', { timeout: 400_000 }, async () => {
+    const host = await startVm({ suite: 'forky' });
+    try {
+      expect(host.systemdVersion).toBe(262);
+      expect(await text(host, 'cat /proc/1/comm; stat -f -c %T /sys/fs/cgroup')).toBe('systemd\ncgroup2fs');
+      const own = (await text(host, 'cat /proc/self/cgroup')).trim();
+      expect(own).toBe('0::/system.slice/lab-sshd.service');
+      const { stdout } = await ssh(host, 'alice', 'cat /proc/self/cgroup');
+      expect(stdout).toMatch(/^0::\/user\.slice\/user-1000\.slice\/session-\w+\.scope\n$/);
+      await host.linkDown();
+      await expect(ssh(host, 'alice', 'true', 'ConnectTimeout=2')).rejects.toThrow();
+      await host.linkUp();
+      await ssh(host, 'alice', 'true');
+    } finally {
+      await host.stop();
+    }
   });
 });
