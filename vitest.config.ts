@@ -7,6 +7,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
+          // For a busy machine; no test needs a second on an idle one.
+          testTimeout: 30_000,
         },
       },
       {

@@ -1,4 +1,5 @@
 import { lintText } from '../report/diagnostic-text.ts';
+import { lintJson } from '../report/lint-json.ts';
 import { hostLimits } from '../snapshot/limits.ts';
 import type { Console } from './console.ts';
 import { EXIT } from './exit-code.ts';
@@ -17,6 +18,5 @@ export async function lintHost(console: Console, options: LintOptions): Promise<
   const { diagnostics } = hostLimits(snapshot);
   const code = diagnostics.some(({ severity }) => severity === 'error') ? EXIT.error : EXIT.done;
   if (!console.json) return console.result(lintText(diagnostics, console.style), code);
-  const document = { schema: 'tasksctl/lint/1', target: snapshot.target, diagnostics };
-  return console.document(document, code);
+  return console.document(lintJson(snapshot.target, diagnostics), code);
 }

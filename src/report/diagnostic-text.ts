@@ -9,21 +9,25 @@ type Diagnostic = Plan['diagnostics'][number] & { readonly column?: number | und
 const SEVERITIES = ['error', 'warning', 'note'] as const;
 
 /** A finding as compilers print theirs, so that editors can jump: `file:line: warning: message [code]`, then help. */
-export function diagnosticLines(diagnostic: Diagnostic, style: Style): SafeText[] {
+export function diagnosticLines(diagnostic: Diagnostic, style: Style, indent = 0): SafeText[] {
   const paint = { error: style.red, warning: style.yellow, note: style.cyan }[diagnostic.severity];
   const place = formatPlace(diagnostic);
-  const head = place === '' ? safe`` : safe`${place}: `;
   const severity = escapeText(diagnostic.severity);
-  const code = safe`[${escapeText(diagnostic.code)}]`;
-  const plain = safe`${head}${severity}: ${escapeText(diagnostic.message)} ${code}`;
-  const lines = wrap(plain, 4, style).map((line, i) => (i === 0 ? line : safe`    ${line}`));
-  const first = lines[0]?.replace(`${severity}: `, () => safe`${paint(severity)}: `);
-  const painted = first === undefined ? lines : [first as SafeText, ...lines.slice(1)];
-  if (diagnostic.help === undefined) return painted;
-  return [
-    ...painted,
-    ...wrap(safe`help: ${escapeText(diagnostic.help)}`, 4, style).map((line) => safe`    ${line}`),
-  ];
+  const before = place === '' ? safe`` : safe`${place}: `;
+  const after = safe`: ${escapeText(diagnostic.message)} [${escapeText(diagnostic.code)}]`;
+  const margin = ' '.repeat(indent);
+  const lines = wrap(safe`${before}${severity}${after}`, indent + 4, style);
+  const head = lines.map((line, i) => {
+    if (i > 0) return `${margin}    ${line}`;
+    // The word is painted where it stands, after the place; if the break came before it, it stays plain.
+    const colored = line.startsWith(`${before}${severity}:`);
+    return (
+      margin + (colored ? `${before}${paint(severity)}${line.slice(before.length + severity.length)}` : line)
+    );
+  });
+  const { help } = diagnostic;
+  const advice = help === undefined ? [] : wrap(safe`help: ${escapeText(help)}`, indent + 4, style);
+  return [...head, ...advice.map((line) => `${margin}    ${line}`)] as SafeText[];
 }
 
 /** What `tasksctl lint` prints: every finding, worst first, and how many of each kind there are. */

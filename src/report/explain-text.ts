@@ -11,7 +11,7 @@ import {
   nameLimit,
   sameLimit,
 } from './limit-names.ts';
-import { hostTitle } from './status-text.ts';
+import { systemLine } from './status-text.ts';
 import type { Style } from './style.ts';
 import { escapeText, join, type SafeText, safe } from './terminal-escape.ts';
 import { chainOf, parentsOf } from './unit-tree.ts';
@@ -27,7 +27,11 @@ const LOG_LINES = 5;
  */
 export function explainText(snapshot: Snapshot, limits: HostLimits, unit: UnitLimit, style: Style): SafeText {
   const blocks = [
-    [style.bold(escapeText(unit.name)), style.dim(hostTitle(snapshot)), ...summary(snapshot, unit, style)],
+    [
+      style.bold(escapeText(`${unit.name} on ${snapshot.host.hostname}`)),
+      ...systemLine(snapshot, style),
+      ...summary(snapshot, unit, style),
+    ],
     assignments(snapshot, limits, unit, style),
     threeValues(snapshot, unit, style),
     levels(limits, unit, style),
@@ -47,8 +51,10 @@ function summary(snapshot: Snapshot, unit: UnitLimit, style: Style): SafeText[] 
 
   const use: SafeText[] = [unit.active ? safe`${formatCount(unit.current)} tasks` : safe`not running`];
   if (unit.headroom !== null) {
-    const at = unit.headroom.at === null ? safe`` : safe` (least at ${nameLimit(unit.headroom.at)})`;
-    use.push(safe`${formatCount(unit.headroom.tasks)} more can be created${at}`);
+    const { tasks, at } = unit.headroom;
+    const elsewhere = at !== null && (by === null || !sameLimit(at, by));
+    const where = elsewhere ? safe` (least room at ${nameLimit(at)})` : safe``;
+    use.push(safe`${formatCount(tasks)} more can be created${where}`);
   }
   if (unit.utilization !== null) use.push(safe`${formatShare(unit.utilization)} used`);
   if (unit.peak !== null) use.push(safe`peak ${unit.peak}`);
@@ -74,7 +80,7 @@ function rejections(snapshot: Snapshot, count: number): SafeText {
 
 function assignments(snapshot: Snapshot, limits: HostLimits, unit: UnitLimit, style: Style): SafeText[] {
   if (unit.configured === null) {
-    return [style.bold(safe`Set in files`), safe`  no file sets it: ${noFileReason(unit)}`];
+    return [style.bold(safe`Set in files`), ...labelled(safe`  `, 2, noFileReason(unit), style)];
   }
   const { limit, provenance, value, count } = unit.configured;
   const lines = [style.bold(safe`Set in files, in the order systemd applies them`)];
@@ -100,8 +106,8 @@ function assignments(snapshot: Snapshot, limits: HostLimits, unit: UnitLimit, st
 
 function noFileReason(unit: UnitLimit): SafeText {
   return unit.type === 'cgroup'
-    ? safe`this cgroup is made below a unit, by a user manager, a container engine or the service itself`
-    : safe`nothing was read of this unit's files`;
+    ? safe`No file sets it: this cgroup was made below a unit, by a user manager, a container engine or the service itself.`
+    : safe`Nothing was read of this unit's files.`;
 }
 
 const OUTCOMES = { wins: safe`wins`, overridden: safe`loses`, ignored: safe`ignored` } as const;

@@ -1,6 +1,6 @@
 import type { Change, Plan } from '../plan/plan.ts';
 import { diagnosticLines, plural } from './diagnostic-text.ts';
-import { labelled } from './layout.ts';
+import { labelled, wrap } from './layout.ts';
 import { shellCommand } from './shell-quote.ts';
 import type { Style } from './style.ts';
 import { escapeText, join, type SafeText, safe } from './terminal-escape.ts';
@@ -56,8 +56,10 @@ function header(plan: Plan, style: Style): SafeText[] {
   const name = plan.target === 'local' ? host.hostname : `${plan.target} (${host.hostname})`;
   const what = `${host.os}, systemd ${host.systemdVersion}, Linux ${host.kernel}, cgroup ${host.cgroupMode}`;
   return [
-    style.bold(safe`Plan for ${escapeText(name)} by policy ${escapeText(policy.name)}`),
-    style.dim(escapeText(what)),
+    ...wrap(safe`Plan for ${escapeText(name)} by policy ${escapeText(policy.name)}`, 0, style).map(
+      style.bold,
+    ),
+    ...wrap(escapeText(what), 0, style).map(style.dim),
   ];
 }
 
@@ -81,13 +83,13 @@ function changeLines(change: Change, style: Style): SafeText[] {
   if (activation.steps.length > 0) {
     lines.push(safe`    after the files are in place, as root:`);
     for (const step of activation.steps) {
-      lines.push(...labelled(safe`      # `, 8, escapeText(step.why), style, style.dim));
-      // A command stays on one line, however long: it is there to be copied.
+      // The whole block can be pasted: every line of a remark is a comment, and a command stays on one line.
+      const why = wrap(escapeText(step.why), 8, style);
+      lines.push(...why.map((line) => safe`      ${style.dim(safe`# ${line}`)}`));
       lines.push(safe`      ${style.cyan(shellCommand(step.command))}`);
     }
   }
-  const warnings = change.warnings.flatMap((warning) => diagnosticLines(warning, style));
-  return [...lines, ...warnings.map((line) => safe`    ${line}`)];
+  return [...lines, ...change.warnings.flatMap((warning) => diagnosticLines(warning, style, 4))];
 }
 
 function value(value: { readonly text: string; readonly count: string }): SafeText {
@@ -95,30 +97,35 @@ function value(value: { readonly text: string; readonly count: string }): SafeTe
 }
 
 function diffLines(diff: string, style: Style): SafeText[] {
+  const paints: Readonly<Record<string, Style['bold']>> = {
+    '@': style.cyan,
+    '+': style.green,
+    '-': style.red,
+  };
+  let inHunk = false;
   return diff
     .replace(/\n$/, '')
     .split('\n')
     .map((line) => {
-      // A tab is shown as one column wide elsewhere; in a diff it keeps its escape, so that it is seen.
-      const text = escapeText(line);
-      if (line.startsWith('---') || line.startsWith('+++')) return style.bold(text);
-      if (line.startsWith('@@')) return style.cyan(text);
-      if (line.startsWith('+')) return style.green(text);
-      return line.startsWith('-') ? style.red(text) : text;
+      const first = line[0] ?? '';
+      inHunk ||= first === '@';
+      // Before the first hunk the lines name the files; in it `---` is a removed line that begins with dashes.
+      const paint = inHunk ? paints[first] : style.bold;
+      return paint === undefined ? escapeText(line) : paint(escapeText(line));
     });
 }
 
 function refusedLines(refused: Plan['refused'][number], style: Style): SafeText[] {
   return [
     safe`${style.red(safe`!`)} ${style.bold(escapeText(refused.title))}: ${escapeText(refused.wanted)} refused`,
-    ...diagnosticLines(refused.diagnostic, style).map((line) => safe`    ${line}`),
+    ...diagnosticLines(refused.diagnostic, style, 4),
   ];
 }
 
 function unchangedLines(plan: Plan, verbose: boolean, style: Style): SafeText[] {
   const shown = verbose ? plan.unchanged : plan.unchanged.slice(0, UNCHANGED_SHOWN);
   const lines = shown.flatMap(({ title, reason }) =>
-    labelled(safe`= `, 4, escapeText(`${title}: ${reason}`), style, style.dim),
+    labelled(safe`= `, 2, escapeText(`${title}: ${reason}`), style, style.dim),
   );
   const more = plan.unchanged.length - shown.length;
   return more > 0 ? [...lines, style.dim(safe`= and ${more} more (--verbose names them)`)] : lines;

@@ -21,9 +21,12 @@ export function selectUnits(units: readonly UnitLimit[], filter: UnitFilter): Un
   });
 }
 
-/** Slices, services and scopes that run, and anything else that holds tasks under a limit of its own or was refused. */
+/**
+ * Slices, services and scopes that hold tasks or may, and anything else that does under a limit of its own or was
+ * refused. A service that has done its work and has no cgroup (`active (exited)`) can hit no limit.
+ */
 function isOfInterest(unit: UnitLimit): boolean {
-  if (!unit.active) return false;
+  if (!unit.active || unit.cgroup === null) return false;
   if (unit.type === 'slice' || unit.type === 'service' || unit.type === 'scope') return true;
   if ((unit.rejections ?? 0) > 0) return true;
   const limited = unit.live !== null && unit.live !== 'infinity';

@@ -65,7 +65,8 @@ const unit = z.strictObject({
   utilization: z.number().nullable().describe('Used share of the tightest limit in the chain'),
 });
 
-const diagnostic = z.strictObject({
+/** One finding; docs/diagnostics.md explains the codes. */
+export const diagnosticSchema = z.strictObject({
   code: z.string(),
   severity: z.enum(['error', 'warning', 'note']),
   message: z.string(),
@@ -101,7 +102,7 @@ export const statusSchema = z.strictObject({
   }),
   managerDefault: configured.extend({ manager: count.nullable() }),
   units: z.array(unit),
-  diagnostics: z.array(diagnostic),
+  diagnostics: z.array(diagnosticSchema),
   problems: z.array(z.strictObject({ part: z.string(), reason: z.string(), detail: z.string() })),
 });
 

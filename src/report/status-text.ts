@@ -1,6 +1,6 @@
 import type { HostLimits, UnitLimit } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { bar, type Cell, type Column, labelled, pad, table } from './layout.ts';
+import { bar, type Cell, type Column, labelled, pad, table, wrap } from './layout.ts';
 import {
   formatCount,
   formatProvenance,
@@ -55,7 +55,10 @@ export function statusText(
 /** What holds for the whole host: who it is, the kernel's ceilings, the defaults for users and services. */
 function hostLines(snapshot: Snapshot, limits: HostLimits, style: Style): SafeText[] {
   const { kernel } = limits;
+  const { takenAt, probe } = snapshot;
+  const reader = probe.uid === 0 ? 'root' : `${probe.user}, who may not see everything`;
   const lines: [SafeText, SafeText][] = [
+    [safe`Read`, escapeText(`${takenAt} as ${reader}`)],
     [
       safe`Kernel`,
       safe`${formatCount(kernel.tasks)} tasks exist; threads-max ${formatCount(kernel.threadsMax)}, pid_max ${formatCount(kernel.pidMax)}`,
@@ -69,7 +72,8 @@ function hostLines(snapshot: Snapshot, limits: HostLimits, style: Style): SafeTe
     );
   }
   return [
-    style.bold(hostTitle(snapshot)),
+    style.bold(escapeText(snapshot.host.hostname)),
+    ...systemLine(snapshot, style),
     ...lines.flatMap(([label, text]) => labelled(label, 14, text, style)),
   ];
 }
@@ -78,14 +82,14 @@ function formatDefault(limit: HostLimits['userDefault'] | HostLimits['managerDef
   return safe`${formatValue(limit.value, limit.count)}, ${formatProvenance(limit.provenance)}`;
 }
 
-/** One line that says which machine, as what and when it was read. */
-export function hostTitle(snapshot: Snapshot): SafeText {
-  const { host, systemd, cgroups } = snapshot;
+/** What runs on the machine. */
+export function systemLine({ host, systemd, cgroups }: Snapshot, style: Style): SafeText[] {
   const os = host.osRelease['PRETTY_NAME'] ?? host.osRelease['ID'] ?? 'unknown OS';
   const manager =
     systemd === null ? 'no systemd' : `systemd ${systemd.version}${systemd.running ? '' : ' (not running)'}`;
   const cgroup = cgroups.mode === 'none' ? 'no cgroups' : `cgroup ${cgroups.mode}`;
-  return escapeText(`${host.hostname}: ${os}, ${manager}, Linux ${host.kernel}, ${cgroup}`);
+  const line = escapeText(`${os}, ${manager}, Linux ${host.kernel}, ${cgroup}`);
+  return wrap(line, 0, style).map(style.dim);
 }
 
 function isWide(style: Style): boolean {
@@ -117,7 +121,7 @@ function cells(style: Style): (row: TreeRow) => Cell[] {
     const cell = (text: SafeText): Cell => (paint === undefined ? { text } : { text, paint });
     const rejections = formatCount(unit.rejections);
     const narrow = [
-      { lead: treePrefix(more, style), ...cell(escapeText(unit.name)) },
+      { lead: treePrefix(more, style), ...cell(escapeText(rowName(unit, more.length > 0))) },
       usedCell(unit, style),
       cell(formatCount(unit.current)),
       cell(formatCount(unit.peak)),
@@ -130,6 +134,11 @@ function cells(style: Style): (row: TreeRow) => Cell[] {
     const source = unit.configured === null ? safe`-` : formatProvenance(unit.configured.provenance);
     return [...narrow, cell(formatCount(own)), cell(source)];
   };
+}
+
+/** Of a bare cgroup in a list the whole path: its last component (`box`, `init.scope`) may be that of many. */
+function rowName({ name, type, cgroup }: UnitLimit, inTree: boolean): string {
+  return type === 'cgroup' && !inTree && cgroup !== null ? cgroup : name;
 }
 
 /** Branches of the tree before a name; nothing in front of the root and of rows of a list. */
