@@ -3,13 +3,14 @@ import { type ResolveContext, resolveUnit, unitTasksMax } from '../../src/system
 import { resolveManagerConf } from '../../src/systemd/resolve-manager-conf.ts';
 import { type KernelTaskLimits, resolveTasksMax, systemTasksMax } from '../../src/systemd/tasks-max.ts';
 import { type LabHost, type Suite, startContainer, startVm } from '../lab/lab.ts';
+import { askSystemd, type UnitProperties } from './differential/ask-systemd.ts';
 import { generateUnits } from './differential/generate-units.ts';
 import { Random } from './differential/random.ts';
-import { readContext, readKernelLimits, type ShownUnit, showUnits } from './differential/read-host.ts';
+import { readContext, readKernelLimits } from './differential/read-host.ts';
 
 /**
  * The resolver against systemd itself. Hundreds of trees of units are made by chance, written into a real host, loaded
- * by one daemon-reload, and what `systemctl show` then says is compared with what the resolver makes of the same files.
+ * by one daemon-reload, and what systemd then says of them is compared with what the resolver makes of the same files.
  * TASKSCTL_SEED repeats a run.
  */
 const seed = Number(process.env['TASKSCTL_SEED'] ?? Date.now() % 2 ** 31);
@@ -48,7 +49,7 @@ describe.each(HOSTS.filter(([suite]) => wanted?.includes(suite) ?? true))(
       const ctx = await readContext(host);
       lap('read');
       const limits = await readKernelLimits(host);
-      const shown = await showUnits(host, names);
+      const shown = await askSystemd(host, names);
       lap('shown');
       const differences = names.flatMap((name, i) => {
         const unit = shown[i];
@@ -63,7 +64,12 @@ describe.each(HOSTS.filter(([suite]) => wanted?.includes(suite) ?? true))(
 );
 
 /** What resolver and systemd differ in, with all that is needed to see why. */
-function compare(ctx: ResolveContext, limits: KernelTaskLimits, name: string, shown: ShownUnit): object[] {
+function compare(
+  ctx: ResolveContext,
+  limits: KernelTaskLimits,
+  name: string,
+  shown: UnitProperties,
+): object[] {
   const unit = resolveUnit(ctx, name);
   const base = systemTasksMax(limits, ctx.capabilities);
   const manager = resolveManagerConf(ctx, {
@@ -75,7 +81,7 @@ function compare(ctx: ResolveContext, limits: KernelTaskLimits, name: string, sh
     unit,
     manager.value ?? ctx.capabilities.defaultTasksMax ?? { kind: 'infinity' },
   );
-  const expected: ShownUnit = {
+  const expected: UnitProperties = {
     id: unit.id,
     // A type's own checks of its settings are not the resolver's business.
     load: unit.load === 'loaded' && shown.load === 'bad-setting' ? 'bad-setting' : unit.load,
