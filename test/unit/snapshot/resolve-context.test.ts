@@ -1,0 +1,85 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { fileTreeOf } from '../../../src/snapshot/file-tree.ts';
+import { parseSnapshot } from '../../../src/snapshot/load-snapshot.ts';
+import { resolveContextOf } from '../../../src/snapshot/resolve-context.ts';
+import type { Snapshot } from '../../../src/snapshot/snapshot.ts';
+import { resolveUnit } from '../../../src/systemd/resolve.ts';
+
+function load(path: string): Snapshot {
+  const result = parseSnapshot(readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8'));
+  if (!result.ok) throw new Error(result.message);
+  return result.snapshot;
+}
+
+const debian = load('examples/snapshots/debian-12-systemd-252.json');
+
+describe('fileTreeOf', () => {
+  it('holds every file with its bytes', () => {
+    const binary = Buffer.from([0xff, 0, 0x0a]);
+    const snapshot: Snapshot = {
+      ...debian,
+      files: [
+        { path: '/a', type: 'file', mode: 0o600, uid: 1, gid: 2, size: 3, base64: binary.toString('base64') },
+        { path: '/b', type: 'file', mode: 0o644, uid: 0, gid: 0, size: 4, text: '\ufeffä' },
+        { path: '/c', type: 'symlink', mode: 0o777, uid: 0, gid: 0, size: 1, target: 'a' },
+        { path: '/d', type: 'file', mode: 0o644, uid: 0, gid: 0, size: 9e6, problem: 'too-large' },
+      ],
+    };
+    const tree = fileTreeOf(snapshot);
+    expect([...tree.entries()].map(({ path }) => path)).toEqual(['/a', '/b', '/c', '/d']);
+    expect(Buffer.from(tree.get('/a')?.content ?? [])).toEqual(binary);
+    expect(tree.get('/a')).toMatchObject({ mode: 0o600, uid: 1, gid: 2, size: 3 });
+    expect(Buffer.from(tree.get('/b')?.content ?? []).toString('hex')).toBe('efbbbfc3a4');
+    expect(tree.resolve('/c')?.path).toBe('/a');
+    expect(tree.get('/d')).toMatchObject({ problem: 'too-large' });
+    expect(tree.get('/d')).not.toHaveProperty('content');
+  });
+});
+
+describe('resolveContextOf', () => {
+  it('takes the unit path of the manager', () => {
+    expect(resolveContextOf(debian)?.unitPath).toEqual(debian.systemd?.unitPath);
+  });
+
+  it('takes that of the version where the manager was not asked', () => {
+    const stopped: Snapshot = {
+      ...debian,
+      systemd: debian.systemd && { ...debian.systemd, running: false, unitPath: [] },
+    };
+    expect(resolveContextOf(stopped)?.unitPath).toContain('/etc/systemd/system');
+  });
+
+  it('is null without systemd', () => {
+    expect(resolveContextOf({ ...debian, systemd: null })).toBeNull();
+  });
+
+  it.each([
+    ['examples/snapshots/debian-12-systemd-252.json', 'user-slice-drop-in'],
+    ['test/fixtures/hosts/rhel-7-systemd-219/snapshot.json', 'logind'],
+    ['test/fixtures/hosts/sle-15-systemd-234/snapshot.json', 'suse-generator'],
+    ['test/fixtures/hosts/ubuntu-18.04-systemd-237/snapshot.json', 'logind'],
+    ['test/fixtures/hosts/rhel-8-systemd-239/snapshot.json', 'user-slice-drop-in'],
+  ])('finds in %s where the per-user limit is set', (path, perUserLimit) => {
+    expect(resolveContextOf(load(path))?.capabilities.perUserLimit).toBe(perUserLimit);
+  });
+
+  it('lets the resolver find what systemd found', () => {
+    const context = resolveContextOf(debian);
+    if (context === null) throw new Error('no systemd');
+    for (const id of [
+      'user-1000.slice',
+      'ci-runner.service',
+      'batch.slice',
+      'ssh.service',
+      'user@1000.service',
+    ]) {
+      const unit = debian.units.find((candidate) => candidate.id === id);
+      const resolved = resolveUnit(context, id);
+      expect(resolved.dropInPaths, id).toEqual(unit?.dropIns ?? []);
+      const { value } = resolved.tasksMax;
+      const text = value?.kind === 'count' ? String(value.count) : value?.kind;
+      expect(text, id).toBe(unit?.tasksMax);
+    }
+  });
+});
