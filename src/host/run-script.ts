@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import { printable } from './printable.ts';
 import type { Secret } from './secret.ts';
 import {
+  beforeSudoLine,
   passwordPrompt,
   plainProgram,
   readyLine,
@@ -21,7 +22,7 @@ export interface ScriptProcess {
   readonly ended: Promise<
     { readonly code: number | null; readonly signal: string | null } | { readonly error: HostError }
   >;
-  /** Ends it and what it started, as far as that is possible. Called at most once. */
+  /** Ends it and what it started by SIGKILL, as far as that is possible. Called at most once. */
   kill(): void;
 }
 
@@ -200,8 +201,9 @@ async function converse(run: ScriptRun, program: string, talk: SudoTalk | null):
   if (stdout.ready) return { kind: 'exit', code: end.code, signal: end.signal, stdout: out, stderr: err };
 
   const noise = stderr.noise.toString('utf8');
-  if (program !== plainProgram)
+  if (noise.includes(beforeSudoLine)) {
     return failed(sudoFailure({ target, code: end.code, stderr: noise, prompts }));
+  }
   const said = printable(`${stdout.noise.toString('utf8')}\n${noise}`)
     .trim()
     .split('\n')

@@ -519,8 +519,9 @@ function scriptProcess(channel: ClientChannel, lost: () => HostError): ScriptPro
     stderr: channel.stderr,
     ended: Promise.all([closed(channel), closed(channel.stderr)]).then(() => exit ?? { error: lost() }),
     kill: () => {
-      // TERM to the process group, where sshd (7.9 and later) and the rights of the user allow it.
-      channel.signal('TERM');
+      // To the process group, where sshd (7.9 and later, not for root) and the rights of the user allow it; before the
+      // end of the input, which a sudo at its prompt would take for one more wrong password.
+      channel.signal('KILL');
       channel.close();
     },
   };

@@ -11,8 +11,10 @@ import type { AskSecret, HostError } from './transport.ts';
  *
  * The password travels on standard input and only after sudo has printed `passwordPrompt`. Where sudo wants none
  * (NOPASSWD, credentials still cached, login already root) it is not sent at all, so it can reach neither the shell
- * as a command nor a sudoers `log_input` file. A second prompt means the first answer was refused: sudo is ended
- * there, so that one wrong password is one failure in pam_faillock and not `passwd_tries` of them.
+ * as a command nor a sudoers `log_input` file. A second prompt means the first answer was refused: sudo is killed
+ * there, so that one wrong password is one failure in pam_faillock and not `passwd_tries` of them. It must be SIGKILL,
+ * which the user may send (at the prompt sudo's real uid is still the user's): after any other signal, and at the end
+ * of its input, sudo lets PAM count a second failure.
  */
 
 /** Printed on both streams by the shell that is about to read the script. */
@@ -21,6 +23,9 @@ export const readyLine = 'tasksctl: shell ready';
 /** What `sudo -p` prints when it wants the password (sudo-rs wraps it in words of its own). */
 export const passwordPrompt = '[tasksctl: sudo password]';
 
+/** Printed on standard error before sudo is started: without it the login shell ran something else. */
+export const beforeSudoLine = 'tasksctl: sudo next';
+
 const noSudoLine = 'tasksctl: no sudo';
 
 // Programs for `sh -c`. They pass through the login shell of an ssh user in single quotes, which may be csh or fish:
@@ -28,6 +33,7 @@ const noSudoLine = 'tasksctl: no sudo';
 const ready = `echo ${readyLine}; echo ${readyLine} >&2; exec sh -s`;
 const asRootOrElse =
   `if [ "$(id -u)" = 0 ]; then ${ready}; fi; ` +
+  `echo ${beforeSudoLine} >&2; ` +
   `command -v sudo >/dev/null 2>&1 || { echo ${noSudoLine} >&2; exit 127; }; ` +
   // sudo's messages are told apart by their text, so they must be untranslated.
   'LC_ALL=C; export LC_ALL; ';
@@ -100,7 +106,7 @@ export function sudoFailure(end: SudoEnd): HostError {
       `${target}: sudoers does not let this user run sh as root; log in as a user who may.`,
     );
   }
-  const words = printable(stderr.replaceAll(passwordPrompt, '')).trim();
+  const words = printable(stderr.replaceAll(passwordPrompt, '').replaceAll(beforeSudoLine, '')).trim();
   const last = words.split('\n').at(-1)?.slice(0, 300) ?? '';
   return make(
     'sudo-denied',
