@@ -41,10 +41,10 @@ export const MAY_TEMPLATE: ReadonlySet<UnitType> = new Set<UnitType>([
 /** Aliases of aliases systemd follows. */
 const MAX_ALIASES = 8;
 
-/** A drop-in directory found in the unit path: its place there, and the path with its links resolved. */
+/** A drop-in directory found in the unit path: its place there, and the path with its links resolved; null: a loop. */
 interface DropInDir {
   readonly rank: number;
-  readonly path: string;
+  readonly path: string | null;
 }
 
 /**
@@ -90,9 +90,9 @@ export class UnitIndex {
       if (unit === null) continue;
       // Directory by directory of the unit path, in each from the specific name to the general.
       const found = dropInNames(unit, capabilities).flatMap((dirName) => this.#dropInDirs.get(dirName) ?? []);
-      dirs.push(...found.sort((a, b) => a.rank - b.rank).map((dir) => dir.path));
+      dirs.push(...inOrder(found));
     }
-    if (capabilities.typeDropIns) dirs.push(...(this.#dropInDirs.get(type) ?? []).map((dir) => dir.path));
+    if (capabilities.typeDropIns) dirs.push(...inOrder(this.#dropInDirs.get(type) ?? []));
     return listDropIns(this.#tree, dirs, capabilities.loading);
   }
 
@@ -223,6 +223,20 @@ export class UnitIndex {
     const file = this.#follow(name);
     return typeof file !== 'string' && baseName(file.path) !== fragmentName;
   }
+}
+
+/**
+ * The directories in the order of the unit path. A loop among those of one unit directory ends the search of that
+ * directory, not of the others (`unit_file_find_dirs()` fails).
+ */
+function inOrder(found: DropInDir[]): string[] {
+  const paths: string[] = [];
+  let failed = -1;
+  for (const { rank, path } of found.sort((a, b) => a.rank - b.rank)) {
+    if (path === null) failed = rank;
+    else if (rank !== failed) paths.push(path);
+  }
+  return paths;
 }
 
 /** Empty, /dev/null or another device: what masks a unit; or nothing there at all. */

@@ -24,44 +24,55 @@ const HOSTS: readonly (readonly [Suite, number])[] = [
 
 const wanted = process.env['TASKSCTL_SUITES']?.split(',');
 
-describe.each(HOSTS.filter(([suite]) => wanted?.includes(suite) ?? true))(
-  `%s, systemd %i, TASKSCTL_SEED=${seed}`,
-  (suite, version) => {
-    let host: LabHost;
-    beforeAll(async () => {
-      host = suite === 'forky' ? await startVm({ suite }) : await startContainer({ suite });
-      expect(host.systemdVersion).toBe(version);
-    });
-    afterAll(async () => {
-      await host.stop();
-    });
+const suites = HOSTS.filter(([suite]) => wanted?.includes(suite) ?? true);
+const hosts = new Map<Suite, LabHost>();
 
-    it('makes of 2,000 units what systemd makes of them', async () => {
-      const started = Date.now();
-      const lap = (what: string) => laps.push(`${what} ${((Date.now() - started) / 1000).toFixed(1)} s`);
-      const laps: string[] = [];
-      const { files, names } = generateUnits(new Random(seed), 330);
-      await host.writeFiles(files);
-      lap('written');
-      // Thousands of warnings about the files would cost more than all the rest.
-      await host.exec('systemctl log-level crit; systemctl daemon-reload', { timeoutMs: 180_000 });
-      lap('reloaded');
-      const ctx = await readContext(host);
-      lap('read');
-      const limits = await readKernelLimits(host);
-      const shown = await askSystemd(host, names);
-      lap('shown');
-      const differences = names.flatMap((name, i) => {
-        const unit = shown[i];
-        return unit === undefined ? [] : compare(ctx, limits, name, unit);
-      });
-      lap('compared');
-      console.log(`${suite}: ${names.length} units, ${Object.keys(files).length} files; ${laps.join(', ')}`);
-      expect(names.length).toBeGreaterThanOrEqual(2000);
-      expect(differences.slice(0, 20)).toEqual([]);
+beforeAll(async () => {
+  await Promise.all(
+    suites.map(async ([suite]) => {
+      hosts.set(suite, suite === 'forky' ? await startVm({ suite }) : await startContainer({ suite }));
+    }),
+  );
+}, 600_000);
+
+afterAll(async () => {
+  await Promise.all([...hosts.values()].map((host) => host.stop()));
+});
+
+describe.each(suites)(`%s, systemd %i, TASKSCTL_SEED=${seed}`, (suite, version) => {
+  let host: LabHost;
+  beforeAll(() => {
+    const started = hosts.get(suite);
+    if (started === undefined) throw new Error(`${suite} did not start`);
+    host = started;
+    expect(host.systemdVersion).toBe(version);
+  });
+
+  it('makes of 2,000 units what systemd makes of them', async () => {
+    const started = Date.now();
+    const lap = (what: string) => laps.push(`${what} ${((Date.now() - started) / 1000).toFixed(1)} s`);
+    const laps: string[] = [];
+    const { files, names } = generateUnits(new Random(seed), 330);
+    await host.writeFiles(files);
+    lap('written');
+    // Thousands of warnings about the files would cost more than all the rest.
+    await host.exec('systemctl log-level crit; systemctl daemon-reload', { timeoutMs: 180_000 });
+    lap('reloaded');
+    const ctx = await readContext(host);
+    lap('read');
+    const limits = await readKernelLimits(host);
+    const shown = await askSystemd(host, names);
+    lap('shown');
+    const differences = names.flatMap((name, i) => {
+      const unit = shown[i];
+      return unit === undefined ? [] : compare(ctx, limits, name, unit);
     });
-  },
-);
+    lap('compared');
+    console.log(`${suite}: ${names.length} units, ${Object.keys(files).length} files; ${laps.join(', ')}`);
+    expect(names.length).toBeGreaterThanOrEqual(2000);
+    expect(differences.slice(0, 20)).toEqual([]);
+  });
+});
 
 /** What resolver and systemd differ in, with all that is needed to see why. */
 function compare(
@@ -91,10 +102,21 @@ function compare(
   };
   // Swaps need no file if the kernel has them, and it has none of these.
   if (name.endsWith('.swap') && unit.fragmentPath === null && shown.load === 'not-found') return [];
-  if (JSON.stringify(expected) === JSON.stringify(shown)) return [];
+  const differing = (Object.keys(expected) as (keyof UnitProperties)[]).filter(
+    (key) => JSON.stringify(expected[key]) !== JSON.stringify(shown[key]),
+  );
+  if (differing.length === 0) return [];
   const assignments = unit.tasksMax.assignments.map(
     ({ file, line, section, raw, outcome, reason }) =>
       `${file}:${line} [${section}] ${raw}: ${outcome} ${reason}`,
   );
-  return [{ name, resolver: expected, systemd: shown, assignments }];
+  return [
+    {
+      name,
+      differing: differing.map((key) => `${key}: resolver ${expected[key]}, systemd ${shown[key]}`),
+      onlyResolver: expected.dropIns.filter((path) => !shown.dropIns.includes(path)),
+      onlySystemd: shown.dropIns.filter((path) => !expected.dropIns.includes(path)),
+      assignments: differing.includes('tasksMax') ? assignments : [],
+    },
+  ];
 }
