@@ -1,9 +1,12 @@
 // Bundles the program into dist/: start-up time is mostly the finding and reading of files, so few are better than
 // many, and what only some commands need stays in files of its own that are read when such a command is run.
 import { chmod, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { build } from 'esbuild';
 
-const outdir = new URL('dist/', import.meta.url).pathname;
+const root = import.meta.dirname;
+/** dist/, or another directory for a test. */
+const outdir = process.env.TASKSCTL_OUTDIR ?? join(root, 'dist');
 
 /** ssh2 works without its native parts (cpu-features, its own crypto binding): they are left out. */
 const withoutNative = {
@@ -28,6 +31,7 @@ const withoutLocales = {
 
 await rm(outdir, { recursive: true, force: true });
 await build({
+  absWorkingDir: root,
   entryPoints: { tasksctl: 'src/cli/tasksctl.ts' },
   outdir,
   bundle: true,
@@ -46,4 +50,4 @@ await build({
     js: "#!/usr/bin/env node\nimport { createRequire as createBundleRequire } from 'node:module';\nconst require = createBundleRequire(import.meta.url);",
   },
 });
-await chmod(`${outdir}tasksctl.js`, 0o755);
+await chmod(join(outdir, 'tasksctl.js'), 0o755);

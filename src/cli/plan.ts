@@ -63,7 +63,7 @@ async function readPolicy(
   }
   let path = options.policy;
   if (TEMPLATE_NAME.test(path)) {
-    const directory = join(packageRoot(), 'templates');
+    const directory = join(packageRoot(), 'templates/policies');
     const names = (await readdir(directory)).flatMap((file) => /^(.+)\.yaml$/.exec(file)?.[1] ?? []);
     if (!names.includes(path)) {
       const similar = suggest(path, names);

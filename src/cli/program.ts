@@ -162,7 +162,7 @@ function definePlan(program: Command, run: Run): void {
     .addHelpText(
       'after',
       `
-Templates are the files in templates/: default, bastion, and others; --policy ./default is a file.
+Templates are the files in templates/policies/; a file with such a name is ./NAME.
 
 Examples:
   tasksctl plan                                        this machine, by the default policy
