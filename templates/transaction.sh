@@ -33,9 +33,8 @@ runs=$home/runs
 volatile=/run/tasksctl
 locks=$volatile/lock
 units=/etc/systemd/system
-boot_unit=$units/tasksctl-recover.service
-boot_wants=$units/sysinit.target.wants
-boot_link=$boot_wants/tasksctl-recover.service
+generators=/etc/systemd/system-generators
+generator=$generators/tasksctl-recover
 
 # Seconds a command may take before it is killed: those that ask, and those that make systemd work.
 ask_seconds=15
@@ -194,6 +193,7 @@ leave_session_limits() {
 begin() {
   run=$runs/$run_id
   exec </dev/null
+  cd /
   # A lost connection must not end a transaction half-way: the timer decides about what is not confirmed.
   trap '' HUP PIPE
   has_timeout=no
@@ -553,23 +553,25 @@ disarm_timer() {
     limited "$ask_seconds" systemctl stop "tasksctl-guard-$run_id.timer" >/dev/null 2>&1 || :
 }
 
-# Renames of several files can be cut in two by a power failure: the next boot finds this unit and puts the old ones
-# back. It is there from before the first rename until the run is over.
+# Renames of several files can be cut in two by a power failure. From before the first rename until the run is over this
+# generator makes the next boot start the recovery. In this boot, which it knows by the run's directory in /run, it does
+# nothing, so no reload takes note of it and none is needed to forget it.
 arm_boot() {
-  [ -d "$boot_wants" ] || {
-    printf '%s\n' "$boot_wants" >>"$run/created" && flush "$run/created" && mkdir -m 0755 -- "$boot_wants" ||
-      off no-space "cannot make $boot_wants"
-  }
-  boot_new=$units/.tasksctl-$run_id-boot.new
-  boot_unit_text >"$boot_new" && chmod 0644 -- "$boot_new" && flush "$boot_new" &&
-    mv -f -- "$boot_new" "$boot_unit" && ln -sf ../tasksctl-recover.service "$boot_link" &&
-    flush "$units" "$boot_wants" || off no-boot-unit "cannot write $boot_unit"
-  relabel "$boot_wants" "$boot_unit" "$boot_link"
+  make_directories "$generators"
+  boot_new=$generators/.tasksctl-$run_id.new
+  generator_text >"$boot_new" && chmod 0755 -- "$boot_new" && flush "$boot_new" &&
+    mv -f -- "$boot_new" "$generator" && flush "$generators" || off no-boot-unit "cannot write $generator"
+  relabel "$generator"
 }
 
-boot_unit_text() {
+generator_text() {
   cat <<END
-# Written by tasksctl for the time of one run; removed when the run ends.
+#!/bin/sh
+# Written by tasksctl for the time of run $run_id and removed when it ends: see systemd.generator(7).
+[ ! -d $volatile/$run_id ] || exit 0
+mkdir -p "\$1/sysinit.target.wants"
+ln -sf ../tasksctl-recover.service "\$1/sysinit.target.wants/tasksctl-recover.service"
+cat >"\$1/tasksctl-recover.service" <<UNIT
 [Unit]
 Description=Restore the configuration of the unfinished tasksctl run $run_id
 DefaultDependencies=no
@@ -583,14 +585,16 @@ Type=oneshot
 ExecStart=/bin/sh $run/transaction.sh recover boot
 Slice=-.slice
 TasksMax=infinity
+UNIT
 END
 }
 
 disarm_boot() {
-  if grep -q -F "$run_id" "$boot_unit" 2>/dev/null; then
-    rm -f -- "$boot_link" "$boot_unit" || problem "cannot remove $boot_unit"
+  if grep -q -F "$run_id" "$generator" 2>/dev/null; then
+    rm -f -- "$generator" || problem "cannot remove $generator"
   fi
-  rm -f -- "$units/.tasksctl-$run_id-boot.new"
+  rm -f -- "$generators/.tasksctl-$run_id.new"
+  [ ! -d "$generators" ] || ! grep -q -x -F -- "$generators" "$run/created" || rmdir -- "$generators" 2>/dev/null || :
 }
 
 # --- replacing files -------------------------------------------------------------------------------------------------
@@ -948,16 +952,9 @@ remove_run() { # run id
 tidy() {
   each_file remove_temporary
   disarm_boot
-  # Otherwise systemd would remember the unit of the way back.
-  if [ "$plan_reloads" = yes ]; then limited "$act_seconds" systemctl daemon-reload >/dev/null 2>&1 || :; fi
-  [ ! -d "$boot_wants" ] || rmdir_if_created "$boot_wants"
   disarm_timer
   enter closed || problem "cannot write $run/state"
   rm -rf -- "${volatile:?}/$run_id"
-}
-
-rmdir_if_created() { # directory
-  ! grep -q -x -F -- "$1" "$run/created" || rmdir -- "$1" 2>/dev/null || :
 }
 
 # Runs are kept for rollback: the newest ones, and none past a certain age except the newest of all. An open one stays.
@@ -1170,6 +1167,7 @@ rollback() {
   step arm
   # Once "rolling-back" is recorded a cut leaves an unfinished run, which the timer or the boot brings to its end.
   phase=armed
+  mkdir -p -- "$volatile/$run_id" || off failed "cannot make $volatile/$run_id"
   arm_timer
   arm_boot
   step restore

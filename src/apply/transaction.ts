@@ -153,7 +153,6 @@ function planData(plan: Plan, options: TransactionOptions, confirm: boolean, gua
     setting('need_kib', Math.ceil(bytes / 1024) + 512),
     setting('guard_seconds', guardSeconds),
     setting('confirm', confirm ? 'yes' : 'no'),
-    setting('plan_reloads', steps.some(([kind]) => kind === 'reload') ? 'yes' : 'no'),
     setting('keep_runs', KEEP_RUNS),
     setting('keep_since', options.keepSince),
     each('each_file', changedFiles(plan).map(fileWords)),

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import { parseTransaction, type TransactionReport } from '../../../src/apply/parse-transaction.ts';
 import { runRecord } from '../../../src/apply/run-record.ts';
 import { transactionScript } from '../../../src/apply/transaction.ts';
@@ -108,18 +109,20 @@ export function saved(mode: string, run: string = RUN): string {
   return `sh /var/lib/tasksctl/runs/${run}/transaction.sh ${mode}`;
 }
 
-/** What a power cut leaves: files, and nothing of /run. The boot runs the recovery unit where it is there and wanted. */
+/** What a power cut leaves: files, and nothing of /run. The boot runs generators, and what they make it start. */
 export async function powerCut(host: PrivateHost): Promise<void> {
   host.setBootId('22222222-2222-4222-8222-222222222222');
   host.remove('/run/tasksctl');
   host.remove('/run/fake/timer');
-  const unit = '/etc/systemd/system/tasksctl-recover.service';
   // The fake systemd reads its files, as a booting one does.
   await host.run('systemctl daemon-reload');
-  if (!host.exists('/etc/systemd/system/sysinit.target.wants/tasksctl-recover.service')) return;
-  const command = /^ExecStart=(.*)$/m.exec(host.read(unit))?.[1];
-  if (command === undefined) throw new Error('the recovery unit has no ExecStart');
-  await host.run(command);
+  const generator = '/etc/systemd/system-generators/tasksctl-recover';
+  if (!host.exists(generator)) return;
+  await host.run(`mkdir -p /run/generator; ${generator} /run/generator`);
+  expect(host.list('/run/generator/sysinit.target.wants')).toEqual(['tasksctl-recover.service']);
+  const unit = host.read('/run/generator/tasksctl-recover.service');
+  host.remove('/run/generator');
+  await host.run(/^ExecStart=(.*)$/m.exec(unit)?.[1] ?? 'false');
 }
 
 /** The timer's moment has come. */

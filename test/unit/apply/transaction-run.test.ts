@@ -147,7 +147,7 @@ describe.each(SHELLS)('the transaction under $shell', ({ shell }) => {
     const report = await runOn(on, applyScript(standardPlan()));
     expect(report.code).toBe(6);
     expect(report.end).toMatchObject({ kind: 'restore-failed', step: 'activate', reason: 'activation' });
-    expect(on.tree('/etc').filter((line) => !/tasksctl-recover|sysinit/.test(line))).toEqual(before);
+    expect(on.tree('/etc').filter((line) => !/generators/.test(line))).toEqual(before);
     on.remove('/run/fake/fail-daemon-reload');
     // The next run ends it first.
     const next = await runOn(on, applyScript(standardPlan(), { run: '20261122T201600Z-0001' }), {
@@ -175,7 +175,7 @@ describe('a killed transaction', () => {
     if (committed) {
       expect(files).toContainEqual(expect.stringContaining('TasksMax=9000'));
       expect(files).toContainEqual(expect.stringContaining('TasksMax=20000'));
-      expect(files.filter((line) => /90-old|\.tasksctl-|tasksctl-recover|sysinit/.test(line))).toEqual([]);
+      expect(files.filter((line) => /90-old|\.tasksctl-|generators/.test(line))).toEqual([]);
     } else {
       expect(withoutTimerless(files, way, recorded)).toEqual(withoutTimerless(old, way, recorded));
       expect([on.read(nginxService), on.read(userSlice)]).toEqual(['4915\n', '10813\n']);
@@ -192,7 +192,7 @@ describe('a killed transaction', () => {
   /** Killed before anything could be replaced and before the timer was armed: what was staged waits for the next run. */
   function withoutTimerless(files: string[], way: (typeof ways)[number], recorded: string[]): string[] {
     const unarmed = way === 'timer' && recorded.length < 2;
-    return unarmed ? files.filter((line) => !/\.tasksctl-|tasksctl-recover|sysinit/.test(line)) : files;
+    return unarmed ? files.filter((line) => !/\.tasksctl-|generators/.test(line)) : files;
   }
 
   /** It refuses, for the file it expects is not there; what was unfinished is finished all the same. */
@@ -424,7 +424,7 @@ describe('what is off after the replacing', () => {
     expect(report.end).toHaveProperty('detail', expect.stringContaining('systemctl restart nginx.service'));
     // It fails on the way back too: the run stays open, its files are the old ones.
     expect(report.end?.kind).toBe('restore-failed');
-    expect(on.tree('/etc').filter((line) => !/recover|sysinit/.test(line))).toEqual(before);
+    expect(on.tree('/etc').filter((line) => !/generators/.test(line))).toEqual(before);
   });
 
   it('a signal', async () => {
