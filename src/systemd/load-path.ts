@@ -17,6 +17,8 @@ export interface UnitFiles {
   readonly names: readonly string[];
   /** FragmentPath; null where no directory has the unit. */
   readonly fragment: string | null;
+  /** The names cannot all be one unit's, which systemd finds out once it has read the fragment. */
+  readonly conflict: boolean;
 }
 
 /** Types whose units may have other names: aliases by symbolic link. */
@@ -125,8 +127,8 @@ export class UnitIndex {
       }
     }
     const real = this.#tree.realPath(path);
-    if (real !== undefined && this.#tree.isDirectory(real))
-      push(this.#dropInDirs, name, { rank, path: real });
+    if (real === undefined) push(this.#dropInDirs, name, { rank, path: null });
+    else if (this.#tree.isDirectory(real)) push(this.#dropInDirs, name, { rank, path: real });
   }
 
   /** Name or path a link in a unit directory stands for; null where systemd refuses it, as if it were not there. */
@@ -189,8 +191,7 @@ export class UnitIndex {
   #addNames(names: Set<string>, unit: UnitName, name: string, fragmentName: string | null): void {
     names.add(name);
     for (const alias of this.#namesOf.get(name) ?? []) {
-      const full = instantiate(alias, unit.instance);
-      if (full === null) continue;
+      const full = instantiate(alias, unit.instance) ?? alias;
       if (full !== alias && fragmentName !== null && this.#leadsElsewhere(full, fragmentName)) continue;
       names.add(full);
     }
@@ -205,9 +206,12 @@ export class UnitIndex {
     if (file === 'none') return unitFiles(unit, names, null);
     const fragmentName = baseName(file.path);
     for (const alias of this.#namesOf.get(fragmentName) ?? []) {
-      const full = instantiate(alias, unit.instance);
-      if (full === null || (direct === 'none' && this.#leadsElsewhere(full, fragmentName))) continue;
-      names.add(full);
+      if (direct === 'none') {
+        // Other names of the template's file: a plain one gives systemd nothing to put the instance in.
+        const full = instantiate(alias, unit.instance);
+        if (full === null || parseUnitName(alias)?.instance === null) return null;
+        if (!this.#leadsElsewhere(full, fragmentName)) names.add(full);
+      } else names.add(instantiate(alias, unit.instance) ?? alias);
     }
     return unitFiles(unit, names, file.path);
   }
@@ -260,12 +264,23 @@ function mayBeAlias(unit: UnitName, target: UnitName): boolean {
  */
 function unitFiles(unit: UnitName, names: ReadonlySet<string>, fragment: string | null): UnitFiles {
   const fileName = fragment === null ? null : instantiate(baseName(fragment), unit.instance);
-  const all = new Set<string>();
-  for (const name of names) {
-    const full = instantiate(name, unit.instance);
-    if (full !== null) all.add(full);
-  }
-  return { id: fileName !== null && names.has(fileName) ? fileName : unit.name, names: [...all], fragment };
+  const all = new Set([...names].map((name) => instantiate(name, unit.instance) ?? name));
+  return {
+    id: fileName !== null && names.has(fileName) ? fileName : unit.name,
+    names: [...all],
+    fragment,
+    conflict: all.size > 1 && (!MAY_ALIAS.has(unit.type) || [...all].some((name) => !isSameKind(name, unit))),
+  };
+}
+
+/** Whether a unit can have both names (`unit_add_name()` of systemd's unit.c). */
+function isSameKind(name: string, unit: UnitName): boolean {
+  const other = parseUnitName(name);
+  return (
+    other?.type === unit.type &&
+    other.instance !== '' &&
+    (other.instance === null) === (unit.instance === null)
+  );
 }
 
 /** A template's name with an instance put in, any other name as it is; null for a template without an instance. */

@@ -115,6 +115,7 @@ export function resolveUnit(ctx: ResolveContext, name: string): ResolvedUnit {
   let load: ResolvedUnit['load'] = 'loaded';
   if (files.fragment !== null) load = reader.fragment(files.fragment, PERPETUAL.has(files.id));
   else if (NEEDS_FRAGMENT.has(unit.type)) load = 'not-found';
+  if (files.conflict && load !== 'not-found') load = 'error';
   const readsDropIns =
     load === 'loaded' || (load === 'masked' && ctx.capabilities.loading.maskedUnitsHaveDropIns);
   const dropInPaths = readsDropIns ? index.dropIns(files, unit.type) : [];
