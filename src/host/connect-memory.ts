@@ -41,10 +41,13 @@ export class ConnectMemory {
 
   /** The secret with this prompt; the prompt names what it is for and so is its key. */
   secret(prompt: string, ask: AskSecret | undefined): AskedSecret {
+    // That nobody could be asked is not worth remembering.
+    if (ask === undefined) return new AskedSecret(prompt, ask);
     return remember(this.#secrets, prompt, () => new AskedSecret(prompt, ask));
   }
 
   sudoPassword(target: string, ask: AskSecret | undefined): SudoPassword {
+    if (ask === undefined) return new SudoPassword(target, ask);
     return remember(this.#sudo, target, () => new SudoPassword(target, ask));
   }
 
@@ -59,8 +62,9 @@ export class ConnectMemory {
     tools: KeyTools,
     ask: AskSecret | undefined,
   ): Promise<ParsedKey | null> {
+    if (ask === undefined) return Promise.resolve(null);
     return remember(this.#unlocked, path, async () => {
-      const passphrase = (await ask?.(`passphrase for ${path}: `)) ?? null;
+      const passphrase = await ask(`passphrase for ${path}: `);
       return passphrase === null ? null : decryptKey(text, passphrase, tools);
     });
   }

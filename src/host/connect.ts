@@ -28,7 +28,9 @@ export async function connect(target: string, options: ConnectOptions = {}): Pro
   if (!parsed.ok) return { ok: false, error: { kind: 'config-invalid', target, message: parsed.message } };
   const memory = options.memory ?? processMemory;
   if (parsed.target.kind === 'local') {
-    return { ok: true, transport: localTransport(options) };
+    const { askSecret } = options;
+    const local = askSecret === undefined ? {} : { askSecret: memory.oneAtATime(askSecret) };
+    return { ok: true, transport: localTransport(local) };
   }
   return connectSsh({ ...options, destination: parsed.target, target, memory });
 }

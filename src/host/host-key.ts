@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import {
   checkHostKey,
   fingerprint,
+  type HostKeyVerdict,
   type HostLines,
   hostKeyType,
   type KnownHosts,
@@ -18,7 +19,7 @@ import type { HostError } from './transport.ts';
 /** known_hosts files as last read; parsed anew only when a file has changed. One per process. */
 export class KnownHostsFiles {
   readonly #files = new Map<string, { readonly stamp: string; readonly parsed: KnownHosts }>();
-  #appending: Promise<unknown> = Promise.resolve();
+  #adding: Promise<unknown> = Promise.resolve();
 
   /** The lines for one host, of the user's files first. Bad lines are reported once each time a file is read. */
   async linesOf(settings: SshSettings, warn: (message: string) => void): Promise<HostLines> {
@@ -50,11 +51,31 @@ export class KnownHostsFiles {
     }
   }
 
-  /** Adds one line to a file and makes sure it is on the disk. One at a time, so that lines stay whole. */
-  append(path: string, line: string): Promise<void> {
-    const appended = this.#appending.then(() => appendLine(path, line));
-    this.#appending = appended.catch(() => {});
-    return appended;
+  /**
+   * Files a key for a host, unless a key of it has been filed since it was looked up. One at a time, so that lines
+   * stay whole and of two connections to a new host the second meets what the first has filed. Gives what holds then.
+   */
+  add(settings: SshSettings, key: Buffer, warn: (message: string) => void): Promise<HostKeyVerdict> {
+    const added = this.#adding.then(async (): Promise<HostKeyVerdict> => {
+      const verdict = checkHostKey(await this.linesOf(settings, warn), key);
+      if (verdict.kind !== 'unknown') return verdict;
+      const file = settings.userKnownHostsFiles[0];
+      if (file === undefined) return verdict;
+      const name = knownHostsName(settings.hostname, settings.port, settings.hostKeyAlias);
+      const shown = `${name}: the host key ${hostKeyType(key)} ${fingerprint(key)}`;
+      try {
+        await appendLine(file, knownHostsLine(name, key, settings.hashKnownHosts ? randomBytes(20) : null));
+        warn(`${shown} was unknown and is now in ${file}.`);
+      } catch (error) {
+        // As ssh: the key is accepted, only the record of it failed.
+        warn(
+          `${shown} is accepted and could not be added to ${file} (${(error as NodeJS.ErrnoException).code}).`,
+        );
+      }
+      return verdict;
+    });
+    this.#adding = added.catch(() => {});
+    return added;
   }
 }
 
@@ -85,14 +106,18 @@ export interface HostKeyCheck {
 
 /** Decides about the key a host has proven to hold. Null: go on. A changed or revoked key is never accepted. */
 export async function judgeHostKey(check: HostKeyCheck, key: Buffer): Promise<HostError | null> {
-  const { target, settings } = check;
-  const type = hostKeyType(key) ?? 'unknown type';
-  const shown = `${type} ${fingerprint(key)}`;
+  const { target, settings, files, warn } = check;
   const revokedBy = await revokedIn(settings.revokedHostKeys, key);
   if (revokedBy !== null) return { ...revokedBy, target, message: `${target}: ${revokedBy.message}` };
+  const found = checkHostKey(check.lines, key);
+  if (found.kind !== 'unknown') return refusal(check, key, found);
+  if (!check.acceptNew && settings.strictHostKeyChecking === 'strict') return refusal(check, key, found);
+  const filed = await files.add(settings, key, warn);
+  return filed.kind === 'unknown' ? null : refusal(check, key, filed);
+}
 
-  const verdict = checkHostKey(check.lines, key);
-  const name = knownHostsName(settings.hostname, settings.port, settings.hostKeyAlias);
+function refusal({ target, settings }: HostKeyCheck, key: Buffer, verdict: HostKeyVerdict): HostError | null {
+  const shown = `the host key ${hostKeyType(key)} ${fingerprint(key)}`;
   switch (verdict.kind) {
     case 'known':
       return null;
@@ -100,58 +125,35 @@ export async function judgeHostKey(check: HostKeyCheck, key: Buffer): Promise<Ho
       return {
         kind: 'host-key-revoked',
         target,
-        message: `${target}: the host key ${shown} is marked @revoked at ${verdict.file}:${verdict.line}; do not connect until the host has a new key.`,
+        message: `${target}: ${shown} is marked @revoked at ${verdict.file}:${verdict.line}; do not connect until the host has a new key.`,
         file: verdict.file,
         line: verdict.line,
       };
-    case 'changed':
+    case 'changed': {
+      const name = knownHostsName(settings.hostname, settings.port, settings.hostKeyAlias);
       return {
         kind: 'host-key-changed',
         target,
         message:
-          `${target}: the host key has changed: it is ${shown} and ${verdict.file}:${verdict.line} has another ${verdict.keyType} key; ` +
-          `find out why, and if it is right remove the old key with: ssh-keygen -R '${name}' -f '${verdict.file}'`,
+          `${target}: ${shown} is not the ${verdict.keyType} key at ${verdict.file}:${verdict.line}, so the host or something between has changed; ` +
+          `find out which, and if all is well remove the old key with: ssh-keygen -R '${name}' -f '${verdict.file}'`,
         file: verdict.file,
         line: verdict.line,
       };
-    case 'unknown': {
-      const file = settings.userKnownHostsFiles[0];
-      if (!check.acceptNew && settings.strictHostKeyChecking === 'strict') {
-        const ca = verdict.certAuthority;
-        const why =
-          ca === undefined
-            ? `is in no known_hosts file`
-            : `is in no known_hosts file (${ca.file}:${ca.line} names a certificate authority, which is not supported)`;
-        return {
-          kind: 'host-key-unknown',
-          target,
-          message: `${target}: the host key ${shown} ${why}; compare it with the host's own (ssh-keygen -lf there) and add it by connecting once with ssh.`,
-          ...(ca === undefined ? {} : { file: ca.file, line: ca.line }),
-        };
-      }
-      await addKey(check, name, key, file, shown);
-      return null;
     }
-  }
-}
-
-async function addKey(
-  check: HostKeyCheck,
-  name: string,
-  key: Buffer,
-  file: string | undefined,
-  shown: string,
-): Promise<void> {
-  if (file === undefined) return;
-  const line = knownHostsLine(name, key, check.settings.hashKnownHosts ? randomBytes(20) : null);
-  try {
-    await check.files.append(file, line);
-    check.warn(`${check.target}: the host key ${shown} was unknown and is now in ${file}.`);
-  } catch (error) {
-    // As ssh: the key was accepted, only the record of it failed.
-    check.warn(
-      `${check.target}: the host key ${shown} was accepted and could not be added to ${file} (${(error as NodeJS.ErrnoException).code}).`,
-    );
+    case 'unknown': {
+      const ca = verdict.certAuthority;
+      const but =
+        ca === undefined
+          ? ''
+          : ` (${ca.file}:${ca.line} names a certificate authority, which is not supported)`;
+      return {
+        kind: 'host-key-unknown',
+        target,
+        message: `${target}: ${shown} is in no known_hosts file${but}; compare it with the host's own (ssh-keygen -lf there) and add it by connecting once with ssh.`,
+        ...(ca === undefined ? {} : { file: ca.file, line: ca.line }),
+      };
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import { onAbort } from './abort.ts';
 import { printable } from './printable.ts';
 import type { Secret } from './secret.ts';
 import {
@@ -170,9 +171,7 @@ async function converse(run: ScriptRun, program: string, talk: SudoTalk | null):
       `no end after ${request.timeoutMs / 1000} s; the run was ended, what it started may still be running there.`,
     );
   }, request.timeoutMs);
-  const onAbort = (): void => stopFor('aborted', 'stopped by the operator.');
-  request.signal?.addEventListener('abort', onAbort, { once: true });
-  if (request.signal?.aborted) onAbort();
+  const ignoreAbort = onAbort(request.signal, () => stopFor('aborted', 'stopped by the operator.'));
 
   const talking = async () => {
     if (stopped !== undefined) return 'given-up' as const;
@@ -190,7 +189,7 @@ async function converse(run: ScriptRun, program: string, talk: SudoTalk | null):
   const end = await Promise.race([talking(), givenUp]);
   clearTimeout(timer);
   clearTimeout(grace);
-  request.signal?.removeEventListener('abort', onAbort);
+  ignoreAbort();
   if (bug !== undefined) throw bug.error;
 
   const out = stdout.bytes();

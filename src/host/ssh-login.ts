@@ -19,17 +19,11 @@ export interface LoginRequest {
   readonly password: AskedSecret;
   readonly ask: AskSecret | undefined;
   /** Makes the agent that ssh2 wants from one key. */
-  agentFor(key: OneKey): BaseAgent;
+  agentFor(key: UnlockedKey): BaseAgent;
   /** Stops the clock of the handshake while something waits for a person. */
   waiting<T>(answer: Promise<T>): Promise<T>;
   /** Gives the login up: the operator declined. */
   giveUp(): void;
-}
-
-/** One key as the agent of one attempt. */
-export interface OneKey {
-  readonly publicKey: Buffer;
-  sign(data: Buffer, hash: string | undefined): Promise<Buffer>;
 }
 
 /** Methods in the order they are tried. */
@@ -158,7 +152,7 @@ export class Login {
     const answers: string[] = [];
     for (const { prompt, echo } of prompts) {
       const text = printable(prompt).replace(/\s+/g, ' ').trim().slice(0, 200);
-      if (echo !== true && this.#unsettled === undefined && /passw/i.test(text)) {
+      if (echo !== true && this.#unsettled === undefined && /^pass(?:word|wort)\b/i.test(text)) {
         const answer = await this.#request.password.take();
         if (answer.kind !== 'secret') {
           this.notes.push(
@@ -184,7 +178,7 @@ export class Login {
 }
 
 /** One key tried on one host. The passphrase is asked for only once the host has said that it takes the key. */
-class KeyAttempt implements OneKey {
+class KeyAttempt implements UnlockedKey {
   /** The host asked for a signature and got it. */
   signed = false;
   /** The host asked for a signature and the key could not be used. */

@@ -1,17 +1,22 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Algorithms, BaseAgent, Client, ClientChannel, SignCallback, SigningRequestOptions } from 'ssh2';
-import type { ConnectMemory, Shared } from './connect-memory.ts';
+import type { Algorithms } from 'ssh2';
+import { onAbort } from './abort.ts';
+import { Clock } from './clock.ts';
+import type { ConnectMemory } from './connect-memory.ts';
 import { judgeHostKey } from './host-key.ts';
 import { type HostLines, knownKeyTypes } from './known-hosts.ts';
-import { runScript, type ScriptProcess } from './run-script.ts';
+import { oneKeyAgent } from './one-key-agent.ts';
+import { printable } from './printable.ts';
 import { offeredAlgorithms } from './ssh-algorithms.ts';
 import { readSshSettings, type SshSettings } from './ssh-config.ts';
+import { SshConnection } from './ssh-connection.ts';
 import { type ConnectionFault, forwardError, handshakeError, tcpError } from './ssh-error.ts';
 import { collectUserKeys, type KeyTools, type UserKeys } from './ssh-keys.ts';
-import { Login, type OneKey } from './ssh-login.ts';
+import { Login } from './ssh-login.ts';
+import { SshTransport } from './ssh-transport.ts';
 import type { SshDestination } from './target.ts';
-import type { AskSecret, HostError, RunRequest, RunResult, Transport } from './transport.ts';
+import type { AskSecret, HostError, Transport } from './transport.ts';
 
 export interface SshOptions {
   readonly destination: SshDestination;
@@ -55,7 +60,8 @@ export async function connectSsh(options: SshOptions): Promise<ConnectResult> {
   const session = new SshSession(options, ssh2);
   const opened = await session.open();
   if ('kind' in opened) return { ok: false, error: opened };
-  return { ok: true, transport: new SshTransport(options, opened) };
+  const sudo = options.memory.sudoPassword(options.target, session.ask);
+  return { ok: true, transport: new SshTransport(options.target, opened, sudo) };
 }
 
 /** One host on the way, the target last. */
@@ -67,6 +73,8 @@ interface Hop {
   readonly where: string;
   /** `alice@web1.example.org`, with `:port` where that is not 22. */
   readonly account: string;
+  /** What the operator can look into a failed login with. */
+  readonly sshCommand: string;
 }
 
 /** What is known before a host is connected to. */
@@ -78,22 +86,22 @@ interface Prepared extends UserKeys {
 class SshSession {
   readonly #options: SshOptions;
   readonly #ssh2: Ssh2;
-  readonly #ask: AskSecret | undefined;
+  /** Asks the operator, one question at a time. */
+  readonly ask: AskSecret | undefined;
   readonly #warn: (message: string) => void;
 
   constructor(options: SshOptions, ssh2: Ssh2) {
     this.#options = options;
     this.#ssh2 = ssh2;
-    this.#ask = options.askSecret && options.memory.oneAtATime(options.askSecret);
+    this.ask = options.askSecret && options.memory.oneAtATime(options.askSecret);
     this.#warn = options.warn ?? (() => {});
   }
 
   async open(): Promise<SshConnection | HostError> {
-    const { target } = this.#options;
-    const hops = await this.#hops(this.#options.destination, null, 0);
-    if ('kind' in hops) return hops;
-    const opened = await this.#openHop(hops, hops.length - 1);
-    // An error of a jump host may have been met for another target first.
+    const { target, destination } = this.#options;
+    const hops = await this.#hops(destination, null, 0);
+    const opened = 'kind' in hops ? hops : await this.#openHop(hops, hops.length - 1);
+    // Errors of a jump host name it and not the targets behind it, which may share it.
     if ('kind' in opened && opened.target !== target) {
       return { ...opened, target, message: `${target}: ${opened.message}` };
     }
@@ -118,15 +126,19 @@ class SshSession {
       };
     }
     const key = JSON.stringify([configFile, destination.host, destination.user, destination.port]);
-    const result = await memory.settings(key, () => readSshSettings(destination, target, configFile));
-    if (!result.ok) return { ...result.error, target };
+    const label = above === 0 ? target : `jump host ${destination.host}`;
+    const result = await memory.settings(key, () => readSshSettings(destination, label, configFile));
+    if (!result.ok) return result.error;
     const { settings } = result;
     const address = settings.hostname.includes(':') ? `[${settings.hostname}]` : settings.hostname;
     const hop: Hop = {
       settings,
-      label: above === 0 ? target : `jump host ${destination.host}`,
+      label,
       where: `${settings.hostname} port ${settings.port}`,
       account: `${settings.user}@${settings.port === 22 ? address : `${address}:${settings.port}`}`,
+      sshCommand: ['ssh -v', ...(destination.port === undefined ? [] : ['-p', destination.port])]
+        .concat(destination.user === undefined ? destination.host : `${destination.user}@${destination.host}`)
+        .join(' '),
     };
     const chain = way ?? settings.proxyJump;
     const last = chain.at(-1);
@@ -173,19 +185,14 @@ class SshSession {
     tooLate: string,
     start: (settle: (result: T | HostError) => void) => () => void,
   ): Promise<T | HostError> {
-    const { signal } = this.#options;
     return new Promise((resolve) => {
       let settled = false;
       const settle = (result: T | HostError): void => {
         if (settled) return;
         settled = true;
         clearTimeout(timer);
-        signal?.removeEventListener('abort', onAbort);
+        ignoreAbort();
         resolve(result);
-      };
-      const onAbort = (): void => {
-        settle(this.#aborted(hop.label));
-        undo();
       };
       const timer = setTimeout(() => {
         settle({
@@ -195,9 +202,12 @@ class SshSession {
         });
         undo();
       }, timeoutMs);
+      let ignoreAbort = (): void => {};
       const undo = start(settle);
-      signal?.addEventListener('abort', onAbort, { once: true });
-      if (signal?.aborted) onAbort();
+      ignoreAbort = onAbort(this.#options.signal, () => {
+        settle(this.#aborted(hop.label));
+        undo();
+      });
     });
   }
 
@@ -268,7 +278,7 @@ class SshSession {
       settings,
       tools,
       (path) => memory.keyFile(path, tools),
-      (path, text) => memory.unlockedKey(path, text, tools, this.#ask),
+      (path, text) => memory.unlockedKey(path, text, tools, this.ask),
     );
     return { lines, algorithms: offered.algorithms, keys, notes };
   }
@@ -281,20 +291,19 @@ class SshSession {
   ): Promise<SshConnection | HostError> {
     const { memory, acceptNew } = this.#options;
     const { settings, label, where } = hop;
-    const ask = settings.password || settings.keyboardInteractive ? this.#ask : undefined;
+    const ask = settings.password || settings.keyboardInteractive ? this.ask : undefined;
     const client = new this.#ssh2.Client();
     const connection = new SshConnection(client, stream, where, release);
-    const result = await new Promise<HostError | null>((resolve) => {
-      const { signal } = this.#options;
+    const result = await new Promise<HostError | null>((resolve, reject) => {
       let keyError: HostError | null = null;
       let provenKey: Buffer | undefined;
       let phase: 'handshake' | 'login' = 'handshake';
       const settle = (error: HostError | null): void => {
         clock.stop();
-        signal?.removeEventListener('abort', onAbort);
+        ignoreAbort();
         resolve(error);
       };
-      const onAbort = (): void => settle(this.#aborted(label));
+      let ignoreAbort = (): void => {};
       const clock = new Clock(this.#timeoutMs(settings), (ms) => {
         const message =
           phase === 'handshake'
@@ -329,12 +338,15 @@ class SshSession {
         if (fault.level === 'client-authentication') settle(loginFailed());
         else settle(keyError ?? handshakeError(label, where, fault));
       });
+      client.on('change password', () => {
+        login.notes.push('the password has expired and must be changed first');
+        settle(loginFailed());
+      });
       client.on('close', () => {
         login.failed();
         settle(keyError ?? handshakeError(label, where, { message: 'it was closed' }));
       });
-      signal?.addEventListener('abort', onAbort, { once: true });
-      if (signal?.aborted) onAbort();
+      ignoreAbort = onAbort(this.#options.signal, () => settle(this.#aborted(label)));
       client.connect({
         sock: stream,
         username: settings.user,
@@ -361,10 +373,11 @@ class SshSession {
             keyError = error;
             if (error === null) provenKey = key;
             verify(error === null);
-          });
+          }, reject);
         },
         authHandler: (left, partial, next) => {
-          login.next(left, partial).then((attempt) => next(attempt as Parameters<typeof next>[0]));
+          // false, which ends the attempts, is missing in the types.
+          login.next(left, partial).then((attempt) => next(attempt as Parameters<typeof next>[0]), reject);
         },
       });
     });
@@ -380,221 +393,7 @@ class SshSession {
 function authFailed(label: string, hop: Hop, login: Login): HostError {
   const tried = login.tried.length === 0 ? 'there was nothing to try' : `tried ${login.tried.join(', ')}`;
   const notes = login.notes.map((note) => `; ${note}`).join('');
-  return {
-    kind: 'auth-failed',
-    target: label,
-    message: `${label}: login as ${hop.settings.user} failed, the host offers ${login.offered.join(', ') || 'no method'}: ${tried}${notes}; check with: ssh -v ${hop.account}`,
-  };
-}
-
-/** An open login. `closed` and `lost` tell what became of it. */
-class SshConnection implements Shared {
-  readonly client: Client;
-  /** Resolves when the connection is gone. */
-  readonly ended: Promise<void>;
-  closed = false;
-  readonly #stream: Duplex;
-  readonly #where: string;
-  readonly #release: () => void;
-  #fault: string | undefined;
-
-  /** `release` gives back what the connection goes through. */
-  constructor(client: Client, stream: Duplex, where: string, release: () => void) {
-    this.client = client;
-    this.#stream = stream;
-    this.#where = where;
-    this.#release = release;
-    client.on('error', (fault: Error & ConnectionFault) => {
-      if (fault.level !== 'agent') this.#fault ??= fault.message;
-    });
-    this.ended = new Promise((resolve) => {
-      client.on('close', () => {
-        this.#leave();
-        resolve();
-      });
-    });
-  }
-
-  close(): void {
-    if (!this.#leave()) return;
-    this.client.end();
-    // A dead link never answers, and ssh2's destroy() leaves a socket alone that it has ended.
-    const timer = setTimeout(() => this.#stream.destroy(), 1_000);
-    this.client.once('close', () => clearTimeout(timer));
-  }
-
-  #leave(): boolean {
-    if (this.closed) return false;
-    this.closed = true;
-    this.#release();
-    return true;
-  }
-
-  /** The error of something that needed this connection. */
-  lost(label: string): HostError {
-    const why =
-      this.#fault === 'Keepalive timeout'
-        ? 'it no longer answers'
-        : (this.#fault ?? 'it was closed from there');
-    return {
-      kind: 'connection-lost',
-      target: label,
-      message: `${label}: the connection to ${this.#where} was lost (${why}); what was running there may have gone on, read the host again.`,
-    };
-  }
-}
-
-class SshTransport implements Transport {
-  readonly target: string;
-  readonly #connection: SshConnection;
-  readonly #options: SshOptions;
-
-  constructor(options: SshOptions, connection: SshConnection) {
-    this.target = options.target;
-    this.#options = options;
-    this.#connection = connection;
-  }
-
-  run(request: RunRequest): Promise<RunResult> {
-    const { target } = this;
-    const { memory, askSecret } = this.#options;
-    return runScript({
-      target,
-      request,
-      sudo: memory.sudoPassword(target, askSecret && memory.oneAtATime(askSecret)),
-      start: (program) => this.#start(program),
-    });
-  }
-
-  #start(program: string): Promise<ScriptProcess | { readonly error: HostError }> {
-    const connection = this.#connection;
-    const { target } = this;
-    return new Promise((resolve) => {
-      if (connection.closed) {
-        resolve({ error: connection.lost(target) });
-        return;
-      }
-      try {
-        // The login shell may be csh or fish: the program has no character that means anything to them in quotes.
-        connection.client.exec(`exec sh -c '${program}'`, (error, channel) => {
-          if (error === undefined || error === null)
-            resolve(scriptProcess(channel, () => connection.lost(target)));
-          else
-            resolve({ error: connection.closed ? connection.lost(target) : sessionRefused(target, error) });
-        });
-      } catch {
-        resolve({ error: connection.lost(target) });
-      }
-    });
-  }
-
-  async close(): Promise<void> {
-    this.#connection.close();
-    await this.#connection.ended;
-  }
-}
-
-function sessionRefused(target: string, error: Error): HostError {
-  return {
-    kind: 'unsupported',
-    target,
-    message: `${target}: the host would not start a session (${error.message.slice(0, 200)}); check MaxSessions and that the user may run commands.`,
-  };
-}
-
-function scriptProcess(channel: ClientChannel, lost: () => HostError): ScriptProcess {
-  let exit: { readonly code: number | null; readonly signal: string | null } | undefined;
-  channel.on('error', () => {});
-  channel.stderr.on('error', () => {});
-  channel.on('exit', (code: number | null, signal?: string) => {
-    exit = { code, signal: signal ?? null };
-  });
-  const closed = (stream: NodeJS.EventEmitter): Promise<void> =>
-    new Promise((resolve) => {
-      stream.once('close', resolve);
-    });
-  return {
-    stdin: channel,
-    stdout: channel,
-    stderr: channel.stderr,
-    ended: Promise.all([closed(channel), closed(channel.stderr)]).then(() => exit ?? { error: lost() }),
-    kill: () => {
-      // To the process group, where sshd (7.9 and later, not for root) and the rights of the user allow it; before the
-      // end of the input, which a sudo at its prompt would take for one more wrong password.
-      channel.signal('KILL');
-      channel.close();
-    },
-  };
-}
-
-/** A time limit that stands still while a person is asked. */
-class Clock {
-  readonly #expired: (ms: number) => void;
-  #timer: NodeJS.Timeout | undefined;
-  #limitMs: number;
-  #leftMs: number;
-  #since = 0;
-  #pauses = 0;
-  #stopped = false;
-
-  constructor(ms: number, expired: (ms: number) => void) {
-    this.#expired = expired;
-    this.#limitMs = ms;
-    this.#leftMs = ms;
-    this.#run();
-  }
-
-  #run(): void {
-    if (this.#stopped) return;
-    this.#since = performance.now();
-    this.#timer = setTimeout(() => this.#expired(this.#limitMs), this.#leftMs);
-  }
-
-  restart(ms: number): void {
-    clearTimeout(this.#timer);
-    this.#limitMs = ms;
-    this.#leftMs = ms;
-    if (this.#pauses === 0) this.#run();
-  }
-
-  async pauseFor<T>(answer: Promise<T>): Promise<T> {
-    if (this.#pauses++ === 0) {
-      clearTimeout(this.#timer);
-      this.#leftMs = Math.max(1, this.#leftMs - (performance.now() - this.#since));
-    }
-    try {
-      return await answer;
-    } finally {
-      if (--this.#pauses === 0) this.#run();
-    }
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-  }
-}
-
-/** ssh2 takes keys that sign asynchronously only from an agent: this is one that holds a single key. */
-function oneKeyAgent(ssh2: Ssh2, key: OneKey): BaseAgent {
-  class OneKeyAgent extends ssh2.BaseAgent<Buffer> {
-    override getIdentities(callback: (error: undefined, keys: Buffer[]) => void): void {
-      callback(undefined, [key.publicKey]);
-    }
-
-    override sign(
-      _publicKey: Buffer,
-      data: Buffer,
-      options: SigningRequestOptions | SignCallback,
-      callback?: SignCallback,
-    ): void {
-      const done = typeof options === 'function' ? options : callback;
-      const hash = typeof options === 'function' ? undefined : options.hash;
-      key.sign(data, hash).then(
-        (signature) => done?.(undefined, signature),
-        (error: Error) => done?.(error),
-      );
-    }
-  }
-  return new OneKeyAgent();
+  const message = `${label}: login as ${hop.settings.user} failed, the host offers ${login.offered.join(', ') || 'no method'}: ${tried}${notes}; look into it with: ${hop.sshCommand}`;
+  // The names of the methods are the host's words.
+  return { kind: 'auth-failed', target: label, message: printable(message).replaceAll('\n', '?') };
 }

@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import { printable } from './printable.ts';
 
 /** What the operator named: this machine, or a host to log in to. */
 export type Target =
@@ -31,7 +32,7 @@ const userName = /^[A-Za-z0-9._][A-Za-z0-9._@+-]*\$?$/;
  * `message` is one sentence naming what was given and what is wanted.
  */
 export function parseTarget(text: string): ParsedTarget {
-  const shown = JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+  const shown = printable(JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text));
   const bad = (why: string): ParsedTarget => ({
     ok: false,
     message: `Target ${shown}: ${why}; write local, [user@]host[:port] or ssh://[user@]host[:port].`,

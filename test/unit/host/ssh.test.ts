@@ -298,6 +298,28 @@ describe.skipIf(unavailable !== null)(
         expect(await once(await rig.connect(nowhere))).toBe('0\n');
       });
 
+      it('is added once by connections made at the same time, and only the first of two different ones', async () => {
+        const other = await rig.sshd({ authorized: [user] });
+        const file = rig.file('');
+        const memory = new ConnectMemory();
+        const lines = [`UserKnownHostsFile ${file}`, 'HostKeyAlias new', `IdentityFile ${user}`];
+        const options = { acceptNew: true, memory };
+        const same = await Promise.all(
+          [1, 2, 3].map(() => rig.connect(rig.config(server, ...lines), options)),
+        );
+        for (const result of same) expect(await once(result)).toBe('0\n');
+        expect(readFileSync(file, 'utf8')).toBe(`new ${server.hostKeys[0]}\n`);
+        writeFileSync(file, '');
+        const different = await Promise.all(
+          [server, other].map((to) => rig.connect(rig.config(to, ...lines), options)),
+        );
+        expect(different.filter((result) => result.ok)).toHaveLength(1);
+        for (const result of different) {
+          if (result.ok) await result.transport.close();
+          else expect(result.error).toMatchObject({ kind: 'host-key-changed', file, line: 1 });
+        }
+      });
+
       it('is found under hashed names, wildcards, an alias and the global file', async () => {
         const key = server.hostKeys[0];
         const hashed = rig.file(`[127.0.0.1]:${server.port} ${key}\n`);
