@@ -105,6 +105,7 @@ export const planSchema = z.strictObject({
     machineId: z.string().nullable(),
     os: z.string(),
     kernel: z.string(),
+    /** 0: systemd is not installed, and the plan is empty. */
     systemdVersion: z.number().int(),
     cgroupMode: z.enum(['v1', 'hybrid', 'v2', 'none']),
   }),
@@ -127,3 +128,8 @@ export type Change = z.infer<typeof change>;
 export type Activation = z.infer<typeof activation>;
 export type PlanStep = z.infer<typeof step>;
 export type PlannedFile = z.infer<typeof plannedFile>;
+
+/** The JSON Schema of a plan, as published in docs/schema/. */
+export function planJsonSchema(): z.core.JSONSchema.BaseSchema {
+  return z.toJSONSchema(planSchema);
+}

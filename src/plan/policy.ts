@@ -1,10 +1,161 @@
+import { createHash } from 'node:crypto';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  type YAMLError,
+} from 'yaml';
+import { z } from 'zod';
 import type { Diagnostic } from '../systemd/diagnostic.ts';
+import type { TasksMax } from '../systemd/tasks-max.ts';
+import { nearestName } from './nearest-name.ts';
+import { isPattern, unitPatternProblem } from './unit-pattern.ts';
+
+/**
+ * A policy: what the operator wants of task limits, for any number of hosts. Written in YAML; docs/policy.md explains
+ * it, templates/policies/ has some. The schema is the one source of the checks, the types and the published JSON Schema.
+ */
+
+/** Linux has no more process ids than this (PID_MAX_LIMIT of include/linux/threads.h), so no limit above it means anything. */
+const MOST_TASKS = 4_194_304;
+
+/** Larger texts are no policy anybody wrote. */
+const MAX_POLICY_CHARS = 1024 * 1024;
+
+const DEFAULT_HEADROOM = '50%';
+const DEFAULT_GROWTH = '50%';
+
+const PERCENT = /^(?!0*(?:\.0*)?%)(?:100(?:\.0{1,2})?|[0-9]{1,2}(?:\.[0-9]{1,2})?)%$/;
+
+const tasks = z.number().int().min(1).max(MOST_TASKS);
+const percent = z
+  .string()
+  .regex(PERCENT, { error: 'must be a percentage over 0 and up to 100, without a space, such as 33%' });
+
+const amount = z
+  .union([tasks, percent], {
+    error: `must be a number of tasks from 1 to ${MOST_TASKS}, or a percentage such as 33%`,
+  })
+  .describe(
+    'Tasks, or a percentage of what the host can have (systemd takes percentages of the same number)',
+  );
+
+const value = z
+  .union([tasks, percent, z.literal('infinity')], {
+    error: `must be a number of tasks from 1 to ${MOST_TASKS}, a percentage such as 33%, or infinity`,
+  })
+  .describe('The limit is exactly this, whether that raises or lowers it');
+
+const share = z
+  .string({ error: 'must be a percentage such as 50%' })
+  .regex(/^[0-9]{1,4}(?:\.[0-9]{1,2})?%$/, { error: 'must be a percentage such as 50%' });
+
+const rule = z.strictObject({
+  value: value.optional(),
+  floor: amount.describe('Never plan a limit under this').optional(),
+  ceiling: amount.describe('Never plan a limit over this').optional(),
+  headroom: share.describe('Room above the need for this limit').optional(),
+});
+const namedRule = rule.extend({
+  force: z
+    .boolean()
+    .describe('Allow a limit under what is in use, or under what a login needs. Only for exact names')
+    .optional(),
+});
+const kernelRule = z.strictObject({
+  value: tasks.describe('The sysctl is exactly this').optional(),
+  floor: tasks.describe('Never less than this').optional(),
+  ceiling: tasks.describe('Never raised over this').optional(),
+});
+const kernel = z.strictObject({ pid_max: kernelRule.optional(), 'threads-max': kernelRule.optional() });
+
+const policyFile = z
+  .strictObject({
+    schema: z.literal('tasksctl/policy/1', { error: 'must be tasksctl/policy/1' }),
+    name: z
+      .string({ error: 'must be text' })
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+        error: 'must be up to 64 letters, digits, dots, dashes and underscores, the first a letter or digit',
+      })
+      .describe('Named in plans and in the files they write'),
+    description: z.string().optional(),
+    headroom: share
+      .describe(
+        `Room above the need: the limit wanted is need x (1 + headroom). ${DEFAULT_HEADROOM} if left out`,
+      )
+      .optional(),
+    growth: share
+      .describe(
+        `After rejected forks the need is at least the limit that was hit x (1 + growth). ${DEFAULT_GROWTH} if left out`,
+      )
+      .optional(),
+    'user-default': rule.describe("What every user's slice gets").optional(),
+    users: z.record(z.string(), namedRule).describe('Single users by name or uid').optional(),
+    'service-default': rule
+      .describe('DefaultTasksMax= of the system manager: what units without a limit of their own get')
+      .optional(),
+    units: z
+      .record(z.string(), namedRule)
+      .describe(
+        'Units by name or pattern (* and ?). An exact name beats a pattern; the first pattern that fits wins',
+      )
+      .optional(),
+    kernel: kernel.describe("The kernel's own ceilings").optional(),
+  })
+  .describe('tasksctl policy: what task limits should be');
+
+type PolicyText = z.infer<typeof policyFile>;
+type RuleText = z.infer<typeof namedRule>;
+type KernelRuleText = z.infer<typeof kernelRule>;
+
+/** A number of tasks, or a share of what the host can have. */
+export type Amount = Exclude<TasksMax, { kind: 'infinity' }>;
+
+/** What is wanted of one limit. */
+export interface Rule {
+  /** Where in the policy it is, for reasons: `user-default`, `units: postgresql*.service`. */
+  readonly label: string;
+  /** Exactly this; null: found from use, floor and ceiling. */
+  readonly value: TasksMax | null;
+  readonly floor: Amount | null;
+  readonly ceiling: Amount | null;
+  /** Hundredths of a percent: 5000 is 50 %. */
+  readonly headroom: bigint;
+  readonly force: boolean;
+}
+
+/** What is wanted of one sysctl; null: no such bound. */
+export interface KernelRule {
+  readonly label: string;
+  readonly value: number | null;
+  readonly floor: number | null;
+  readonly ceiling: number | null;
+  /** As in `Rule`. */
+  readonly headroom: bigint;
+}
 
 /** The operator's intent, as a policy file says it. */
 export interface Policy {
   readonly name: string;
   /** Hex SHA-256 of the policy's text. */
   readonly sha256: string;
+  /** Hundredths of a percent, as `Rule.headroom`. */
+  readonly growth: bigint;
+  readonly userDefault: Rule | null;
+  /** By name or uid, in the order of the text. */
+  readonly users: ReadonlyMap<string, Rule>;
+  readonly serviceDefault: Rule | null;
+  readonly exactUnits: ReadonlyMap<string, Rule>;
+  readonly unitPatterns: readonly { readonly pattern: string; readonly rule: Rule }[];
+  readonly kernel: {
+    readonly 'kernel.pid_max': KernelRule | null;
+    readonly 'kernel.threads-max': KernelRule | null;
+  };
 }
 
 /** What is wrong with a policy, and where. `line` and `column` start at 1. */
@@ -14,7 +165,285 @@ export type ParsedPolicy =
   | { readonly ok: true; readonly policy: Policy }
   | { readonly ok: false; readonly problems: readonly PolicyProblem[] };
 
+/** The JSON Schema of a policy file, for editors; what it cannot say (patterns, value besides floor) `parsePolicy` checks. */
+export function policyJsonSchema(): z.core.JSONSchema.BaseSchema {
+  return z.toJSONSchema(policyFile, { io: 'input' });
+}
+
 /** Reads a policy; `file` is its name for messages. All problems are found at once, in the order of the text. */
-export function parsePolicy(_text: string, _file: string): ParsedPolicy {
-  throw new Error('not written yet');
+export function parsePolicy(text: string, file: string): ParsedPolicy {
+  if (text.length > MAX_POLICY_CHARS) {
+    const message = `The policy has ${text.length} characters; the limit is ${MAX_POLICY_CHARS}.`;
+    return { ok: false, problems: [{ code: 'policy-too-large', severity: 'error', message, file }] };
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const at = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return { file, line, column: col };
+  };
+  const problems = [...document.errors, ...document.warnings].map((error) => yamlProblem(error, at));
+  // A tree with syntax errors says little about what was meant; double keys alone leave it whole.
+  if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return { ok: false, problems };
+
+  const content = plainContent(document);
+  if (!content.ok) {
+    const message = `The policy cannot be read: ${content.reason}.`;
+    return {
+      ok: false,
+      problems: [...problems, { code: 'policy-syntax', severity: 'error', message, file }],
+    };
+  }
+  const checked = policyFile.safeParse(content.value);
+  const issues = [
+    ...(checked.error?.issues ?? []).flatMap((issue) => findingsOf(issue, content.value)),
+    ...contradictions(content.value),
+  ];
+  for (const { path, onKey, ...finding } of issues) {
+    problems.push({ severity: 'error', ...finding, ...at(offsetOf(document, path, onKey)) });
+  }
+  if (!checked.success || problems.length > 0) return { ok: false, problems: problems.sort(byPlace) };
+  return { ok: true, policy: policyOf(checked.data, createHash('sha256').update(text).digest('hex')) };
+}
+
+type Place = { readonly file: string; readonly line: number; readonly column: number };
+
+function yamlProblem(error: YAMLError, at: (offset: number) => Place): PolicyProblem {
+  const code = error.code === 'DUPLICATE_KEY' ? 'policy-duplicate-key' : 'policy-syntax';
+  const message =
+    error.code === 'DUPLICATE_KEY' ? 'This key is there twice; which one counts?' : error.message;
+  return { code, severity: 'error', message, ...at(error.pos[0]) };
+}
+
+function plainContent(document: Document): { ok: true; value: unknown } | { ok: false; reason: string } {
+  try {
+    // The limit on aliases stops a small text that stands for a huge one.
+    return { ok: true, value: document.toJS({ maxAliasCount: 100 }) };
+  } catch (error) {
+    if (error instanceof ReferenceError) return { ok: false, reason: error.message };
+    throw error;
+  }
+}
+
+/** Something wrong with the content at `path`: with the key itself, or with what it holds. */
+interface Finding {
+  readonly code: string;
+  readonly message: string;
+  readonly help?: string;
+  readonly path: readonly PropertyKey[];
+  readonly onKey: boolean;
+}
+
+function findingsOf(issue: z.core.$ZodIssue, content: unknown): Finding[] {
+  const { path } = issue;
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(path, key));
+  const where = path.length === 0 ? 'The policy' : path.join('.');
+  if (path.length > 0 && isMissing(content, path)) {
+    const message = `${where} is missing`;
+    return [{ code: 'policy-missing-key', message, path: path.slice(0, -1), onKey: false }];
+  }
+  const message = `${where} ${readable(issue)}`;
+  return [{ code: 'policy-value', message, path, onKey: false }];
+}
+
+function isMissing(content: unknown, path: readonly PropertyKey[]): boolean {
+  let at = content;
+  for (const step of path) at = isRecord(at) ? at[String(step)] : undefined;
+  return at === undefined;
+}
+
+function readable(issue: z.core.$ZodIssue): string {
+  if (issue.message.startsWith('must ')) return issue.message;
+  switch (issue.code) {
+    case 'invalid_type':
+      return `must be ${issue.expected === 'object' || issue.expected === 'record' ? 'a map of keys and values' : `a ${issue.expected}`}`;
+    case 'too_small':
+      return `must be at least ${issue.minimum}`;
+    case 'too_big':
+      return `must be at most ${issue.maximum}`;
+    default:
+      return `is not valid: ${issue.message}`;
+  }
+}
+
+function unknownKey(path: readonly PropertyKey[], key: string): Finding {
+  const known = knownKeys(path);
+  const near = nearestName(key, known);
+  return {
+    code: 'policy-unknown-key',
+    message: `${[...path, key].join('.')} is no key of a policy`,
+    help: near === null ? `There are: ${known.join(', ')}.` : `Did you mean "${near}"?`,
+    path: [...path, key],
+    onKey: true,
+  };
+}
+
+function knownKeys([section, ...below]: readonly PropertyKey[]): readonly string[] {
+  if (section === undefined) return Object.keys(policyFile.shape);
+  if (section === 'kernel') return Object.keys(below.length === 0 ? kernel.shape : kernelRule.shape);
+  return Object.keys(section === 'users' || section === 'units' ? namedRule.shape : rule.shape);
+}
+
+/** What the schema cannot say. Looks at the raw content, so that nothing hides behind a mistake elsewhere. */
+function contradictions(content: unknown): Finding[] {
+  if (!isRecord(content)) return [];
+  const findings: Finding[] = [];
+  const add = (path: readonly string[], message: string, onKey = true): void => {
+    findings.push({ code: 'policy-contradiction', message, path, onKey });
+  };
+  const checkRule = (path: readonly string[], rule: unknown): void => {
+    if (!isRecord(rule)) return;
+    if (rule['value'] !== undefined) {
+      for (const key of ['floor', 'ceiling', 'headroom']) {
+        if (rule[key] === undefined) continue;
+        add([...path, key], `${[...path, key].join('.')} has no meaning beside value, which fixes the limit`);
+      }
+    }
+    const { floor, ceiling } = rule;
+    if (comparable(floor, ceiling) && amountSize(floor) > amountSize(ceiling)) {
+      add([...path, 'floor'], `${path.join('.')}: floor ${floor} is above ceiling ${ceiling}`);
+    }
+  };
+  for (const section of ['user-default', 'service-default']) checkRule([section], content[section]);
+  for (const section of ['users', 'units', 'kernel']) {
+    const rules = content[section];
+    if (!isRecord(rules)) continue;
+    for (const [name, rule] of Object.entries(rules)) {
+      checkRule([section, name], rule);
+      if (section === 'users' && !USER.test(name)) {
+        findings.push({
+          code: 'policy-name',
+          message: `"${name}" is no user name or uid`,
+          path: [section, name],
+          onKey: true,
+        });
+      }
+      if (section !== 'units') continue;
+      const uid = /^user-([0-9]+)\.slice$/.exec(name)?.[1];
+      if (uid !== undefined && isRecord(content['users']) && content['users'][uid] !== undefined) {
+        add([section, name], `${name} is the slice of user ${uid}, whom users: names as well`);
+      }
+      const problem = unitPatternProblem(name);
+      if (problem !== null) {
+        findings.push({ code: 'policy-name', message: problem, path: [section, name], onKey: true });
+      } else if (isPattern(name) && isRecord(rule) && rule['force'] === true) {
+        add([section, name, 'force'], 'force needs the exact name of a unit, not a pattern');
+      }
+    }
+  }
+  return findings;
+}
+
+/** As useradd and systemd take names in practice (docs/USER_NAMES of systemd), and uids. */
+const USER = /^(?:[0-9]{1,10}|[A-Za-z_][A-Za-z0-9_.@\\-]{0,254}\$?)$/;
+
+function isRecord(thing: unknown): thing is Record<string, unknown> {
+  return typeof thing === 'object' && thing !== null && !Array.isArray(thing);
+}
+
+/** Both are numbers of tasks, or both percentages: which of two others is larger depends on the host. */
+function comparable(a: unknown, b: unknown): boolean {
+  const percent = (thing: unknown) => typeof thing === 'string' && PERCENT.test(thing);
+  return (typeof a === 'number' && typeof b === 'number') || (percent(a) && percent(b));
+}
+
+function amountSize(amount: unknown): number {
+  return typeof amount === 'number' ? amount : Number.parseFloat(String(amount));
+}
+
+/** Where in the text a place of the content is; the nearest thing around it where it is not there itself. */
+function offsetOf(document: Document, path: readonly PropertyKey[], onKey: boolean): number {
+  let node: unknown = document.contents;
+  let offset = isNode(node) ? (node.range?.[0] ?? 0) : 0;
+  for (const [depth, step] of path.entries()) {
+    if (isAlias(node)) node = node.resolve(document);
+    if (isSeq(node)) {
+      node = node.items[Number(step)];
+    } else if (isMap(node)) {
+      const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === step);
+      const found = onKey && depth === path.length - 1 ? pair?.key : (pair?.value ?? pair?.key);
+      if (pair === undefined || !isNode(found)) return offset;
+      node = found;
+    } else {
+      return offset;
+    }
+    if (isNode(node)) offset = node.range?.[0] ?? offset;
+  }
+  return offset;
+}
+
+function byPlace(a: PolicyProblem, b: PolicyProblem): number {
+  return (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);
+}
+
+function policyOf(text: PolicyText, sha256: string): Policy {
+  const headroom = permyriad(text.headroom ?? DEFAULT_HEADROOM);
+  const ruleOf = (label: string, rule: RuleText | undefined): Rule | null =>
+    rule === undefined ? null : namedRuleOf(label, rule, headroom);
+  const units = Object.entries(text.units ?? {}).map(([name, rule]) => ({
+    pattern: name,
+    rule: namedRuleOf(`units: ${name}`, rule, headroom),
+  }));
+  return {
+    name: text.name,
+    sha256,
+    growth: permyriad(text.growth ?? DEFAULT_GROWTH),
+    userDefault: ruleOf('user-default', text['user-default']),
+    users: new Map(
+      Object.entries(text.users ?? {}).map(([name, rule]) => [
+        name,
+        namedRuleOf(`users: ${name}`, rule, headroom),
+      ]),
+    ),
+    serviceDefault: ruleOf('service-default', text['service-default']),
+    exactUnits: new Map(
+      units.filter(({ pattern }) => !isPattern(pattern)).map(({ pattern, rule }) => [pattern, rule]),
+    ),
+    unitPatterns: units.filter(({ pattern }) => isPattern(pattern)),
+    kernel: {
+      'kernel.pid_max': kernelRuleOf('kernel: pid_max', text.kernel?.pid_max, headroom),
+      'kernel.threads-max': kernelRuleOf('kernel: threads-max', text.kernel?.['threads-max'], headroom),
+    },
+  };
+}
+
+function namedRuleOf(label: string, rule: RuleText, headroom: bigint): Rule {
+  return {
+    label,
+    value:
+      rule.value === undefined
+        ? null
+        : rule.value === 'infinity'
+          ? { kind: 'infinity' }
+          : amountOf(rule.value),
+    floor: rule.floor === undefined ? null : amountOf(rule.floor),
+    ceiling: rule.ceiling === undefined ? null : amountOf(rule.ceiling),
+    headroom: rule.headroom === undefined ? headroom : permyriad(rule.headroom),
+    force: rule.force === true,
+  };
+}
+
+function kernelRuleOf(label: string, rule: KernelRuleText | undefined, headroom: bigint): KernelRule | null {
+  if (rule === undefined) return null;
+  return {
+    label,
+    value: rule.value ?? null,
+    floor: rule.floor ?? null,
+    ceiling: rule.ceiling ?? null,
+    headroom,
+  };
+}
+
+function amountOf(amount: number | string): Amount {
+  if (typeof amount === 'number') return { kind: 'count', count: BigInt(amount) };
+  const hundredths = permyriad(amount);
+  return hundredths % 100n === 0n
+    ? { kind: 'fraction', numerator: hundredths / 100n, denominator: 100n }
+    : { kind: 'fraction', numerator: hundredths, denominator: 10_000n };
+}
+
+/** `33.5%` as hundredths of a percent. */
+function permyriad(percent: string): bigint {
+  const [whole = '', decimals = ''] = percent.slice(0, -1).split('.');
+  return BigInt(whole) * 100n + BigInt(decimals.padEnd(2, '0'));
 }

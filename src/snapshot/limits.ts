@@ -91,8 +91,8 @@ export interface HostLimits {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** kernel.pid_max's default on small machines: what percentages are taken of where nothing better is known. */
-const FALLBACK_PID_MAX = 32_768;
+/** What percentages are taken of where the kernel's ceilings were not read: pid_max's default on small machines. */
+export const FALLBACK_SYSTEM_TASKS_MAX = 32_767n;
 
 /** Types of unit that have a cgroup, and with it a task limit. */
 const CGROUP_TYPES: ReadonlySet<string> = new Set(['slice', 'service', 'scope', 'socket', 'mount', 'swap']);
@@ -120,13 +120,26 @@ export function hostLimits(
 }
 
 /** A user whose slice has no file of its own: what a user nobody has named gets. */
-export function unnamedUserSlice({ tree, unitPath }: ResolveContext): string {
+export function unnamedUserSlice(ctx: ResolveContext): string {
+  const named = new Set(namedUserSlices(ctx));
   // Above every range that systemd's uid allocation documents, and below the 2^31 some programs stop at.
   let uid = 2_147_483_000;
-  const named = (name: string): boolean =>
-    unitPath.some((dir) => tree.get(`${dir}/${name}`) !== undefined || tree.isDirectory(`${dir}/${name}.d`));
-  while (named(userSlice(uid))) uid -= 1;
+  while (named.has(userSlice(uid))) uid -= 1;
   return userSlice(uid);
+}
+
+/** Slices of single users that have a file or a drop-in directory of their own, be it for something else. */
+export function namedUserSlices({ tree, unitPath }: ResolveContext): string[] {
+  const slices = new Set<string>();
+  for (const directory of unitPath) {
+    for (const name of tree.list(directory)) {
+      const slice = name.startsWith('user-')
+        ? /^(user-[0-9]{1,10}\.slice)(?:\.d)?$/.exec(name)?.[1]
+        : undefined;
+      if (slice !== undefined) slices.add(slice);
+    }
+  }
+  return [...slices];
 }
 
 function kernelLimits(snapshot: Snapshot, ctx: ResolveContext | null): HostLimits['kernel'] {
@@ -155,11 +168,11 @@ function fallbackBase(ctx: ResolveContext | null, diagnostics: Diagnostic[]): bi
     diagnostics.push({
       code: 'kernel-limits-unknown',
       severity: 'warning',
-      message: `kernel.pid_max or kernel.threads-max was not read: percentages are taken of ${FALLBACK_PID_MAX - 1}, which may be far off`,
+      message: `kernel.pid_max or kernel.threads-max was not read: percentages are taken of ${FALLBACK_SYSTEM_TASKS_MAX}, which may be far off`,
       help: 'Take a new snapshot of the running host.',
     });
   }
-  return BigInt(FALLBACK_PID_MAX - 1);
+  return FALLBACK_SYSTEM_TASKS_MAX;
 }
 
 const INFINITY: TasksMax = { kind: 'infinity' };
@@ -335,7 +348,7 @@ function configuredOf(
   const manager = parseCount(unit.tasksMax);
   const noFile = limit.winner === null && (unit.transient === true || resolved.load === 'not-found');
   if (noFile && manager !== null && manager !== count) {
-    const text = 'set by the program that made the unit; no file says so';
+    const text = 'systemctl show says so, no file does: set by whoever made the unit';
     return { limit, value: tasksMaxOf(manager), count: manager, provenance: { kind: 'live', text } };
   }
   return { limit, value, count, provenance: unitProvenance(limit, type, managerDefault) };
@@ -413,12 +426,13 @@ function below(above: Level, row: Row, treeRead: boolean): Level {
 
 function tighten(above: Level, ref: LimitRef, limit: TaskCount, current: number | null): Level {
   if (limit === 'infinity') return above;
+  // Of equal limits the kernel meets the lower level's first (pids_try_charge() goes upwards).
   const effective =
-    compareTaskCount(limit, above.effective.count) < 0 ? { count: limit, by: ref } : above.effective;
+    compareTaskCount(limit, above.effective.count) <= 0 ? { count: limit, by: ref } : above.effective;
   if (current === null) return { ...above, effective };
   const used = BigInt(current);
   const tasks = used >= limit ? 0n : limit - used;
-  if (above.headroom !== null && compareTaskCount(above.headroom.tasks, tasks) <= 0) {
+  if (above.headroom !== null && compareTaskCount(above.headroom.tasks, tasks) < 0) {
     return { ...above, effective };
   }
   const utilization = limit === 0n ? 1 : Math.min(1, current / Number(limit));

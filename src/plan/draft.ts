@@ -1,0 +1,162 @@
+import type { Diagnostic } from '../systemd/diagnostic.ts';
+import { formatTasksMax } from '../systemd/tasks-max.ts';
+import { ancestorsOf, type HostView } from './host-view.ts';
+import type { Target } from './placement.ts';
+import { boundsAfter, planSysctl, type SysctlPlan, TASK_SYSCTLS } from './plan-kernel.ts';
+import type { Policy } from './policy.ts';
+import type { TaskSysctl } from './sysctl-conf.ts';
+import { limitTarget, sysctlTarget } from './targets.ts';
+import { type Decision, type Demand, decide, type Have, type HostBounds, type Wish } from './wish.ts';
+import { haveOf, type Wishes } from './wishes.ts';
+
+/** A file to be written for a wish, or for a sysctl by its name. */
+export type PlannedTarget = Target & { readonly of: Wish | TaskSysctl };
+
+/** What is to be changed, before it is known whether a place for it can be found. */
+export interface Draft {
+  readonly sysctls: readonly SysctlPlan[];
+  readonly bounds: HostBounds;
+  readonly decided: readonly Decided[];
+  readonly targets: readonly PlannedTarget[];
+}
+
+export interface Decided {
+  readonly wish: Wish;
+  /** What the files say now. */
+  readonly from: Have;
+  /** The same, once the defaults are as planned. */
+  readonly have: Have;
+  readonly decision: Decision;
+}
+
+/** Decides on every limit. What `failed` names had no place to be written to in an earlier draft. */
+export function draftPlan(
+  view: HostView,
+  policy: Policy,
+  wishes: Wishes,
+  failed: ReadonlyMap<Wish | TaskSysctl, Diagnostic>,
+): Draft {
+  const { snapshot, ctx, limits } = view;
+  const sysctlsFor = (demand: bigint): SysctlPlan[] =>
+    TASK_SYSCTLS.flatMap((name) => {
+      const plan = planSysctl(name, { snapshot, tree: ctx.tree, policy, demand });
+      if (plan === null) return [];
+      const diagnostic = failed.get(name);
+      if (diagnostic === undefined || plan.outcome.kind !== 'write') return [plan];
+      return [
+        { ...plan, outcome: { kind: 'refused', wanted: String(plan.outcome.to), diagnostic } } as const,
+      ];
+    });
+  // First without the kernel's ceilings, to see what the limits would need of them.
+  const bounds = boundsAfter(snapshot, ctx, limits, sysctlsFor(0n));
+  const unbounded = { ...bounds, capacity: { tasks: MOST_TASKS, by: 'process ids end there' } };
+  let demand = 0n;
+  for (const { decision } of decideAll(view, wishes, unbounded, failed)) {
+    if (decision.kind === 'write' && decision.count !== 'infinity' && decision.count > demand)
+      demand = decision.count;
+  }
+  const sysctls = sysctlsFor(demand);
+  const raised = boundsAfter(snapshot, ctx, limits, sysctls);
+  const decided = decideAll(view, wishes, raised, failed);
+  const targets = [
+    ...sysctls.flatMap((plan) => sysctlTargets(plan, policy)),
+    ...decided.flatMap((one) => limitTargets(view, policy, one)),
+  ];
+  return { sysctls, bounds: raised, decided, targets };
+}
+
+const MOST_TASKS = 4_194_304n;
+
+/** Decides defaults before the units that may follow them, and units before those above them. */
+function decideAll(
+  view: HostView,
+  { serviceDefault, userDefault, units }: Wishes,
+  bounds: HostBounds,
+  failed: ReadonlyMap<Wish | TaskSysctl, Diagnostic>,
+): Decided[] {
+  const { limits } = view;
+  const defaults: { manager: Have; user: Have } = {
+    manager: limits.managerDefault,
+    user: limits.userDefault,
+  };
+  const decided: Decided[] = [];
+  const decideOne = (wish: Wish): Decided => {
+    const have = haveOf(view, wish, defaults);
+    const obstacle = failed.get(wish);
+    const wanted = decide(wish, have, bounds, demandOn(view, wish, decided));
+    const decision: Decision =
+      obstacle !== undefined && wanted.kind === 'write'
+        ? { kind: 'refused', wanted: formatTasksMax(wanted.value), diagnostic: obstacle }
+        : wanted;
+    const one = { wish, from: haveOf(view, wish, now), have, decision };
+    decided.push(one);
+    return one;
+  };
+  const after = ({ have, decision, wish }: Decided): Have =>
+    decision.kind === 'write'
+      ? { value: decision.value, provenance: { kind: 'default', text: `${wish.title} of this plan` } }
+      : have;
+  if (serviceDefault !== null) defaults.manager = after(decideOne(serviceDefault));
+  const depth = (wish: Wish): number =>
+    wish.where.kind === 'unit' ? ancestorsOf(view, wish.where.unit).length : 2;
+  const others = userDefault === null ? [...units] : [userDefault, ...units];
+  // A user slice may take the users' default, which therefore comes before it, although both are equally deep.
+  for (const wish of others.sort((a, b) => depth(b) - depth(a))) {
+    const one = decideOne(wish);
+    if (wish === userDefault) defaults.user = after(one);
+  }
+  return decided;
+}
+
+/** What a limit above others has to allow, since those are planned to have it. */
+function demandOn(view: HostView, wish: Wish, decided: readonly Decided[]): Demand | null {
+  if (wish.where.kind === 'system.conf') return null;
+  const names = new Set(wish.rows.map(({ name }) => name));
+  if (wish.where.kind === 'unit') names.add(wish.where.unit);
+  let demand: Demand | null = null;
+  for (const { wish: below, decision } of decided) {
+    if (decision.kind !== 'write' && decision.kind !== 'activate') continue;
+    if (decision.count === 'infinity' || (demand !== null && decision.count <= demand.tasks)) continue;
+    if (!aboveOf(view, below).some((name) => names.has(name))) continue;
+    demand = { tasks: decision.count, by: below.title };
+  }
+  return demand;
+}
+
+/** Names of all units above those a wish is for. */
+function aboveOf(view: HostView, { where, rows }: Wish): string[] {
+  if (where.kind === 'unit') return ancestorsOf(view, where.unit);
+  if (where.kind !== 'system.conf') return ['user.slice', '-.slice'];
+  return [...new Set(rows.flatMap(({ name }) => ancestorsOf(view, name)))];
+}
+
+function limitTargets(view: HostView, policy: Policy, { wish, have, decision }: Decided): PlannedTarget[] {
+  if (decision.kind !== 'write') return [];
+  const { snapshot, ctx } = view;
+  const rejected = wish.rows.reduce((sum, row) => sum + view.rejectionsOf(row), 0);
+  const comments = [
+    `Policy ${policy.name}, ${wish.title}: ${formatTasksMax(from.value)} -> ${formatTasksMax(decision.value)}`,
+    ...decision.lines.map((line) => `Why: ${line}`),
+    UNDO[wish.where.kind],
+  ];
+  const rejections = rejected === 0 ? null : { count: rejected, bootId: snapshot.host.bootId };
+  const target = limitTarget(ctx, wish.where, decision.value, { comments, rejections });
+  return [{ ...target, of: wish }];
+}
+
+const UNDO: Readonly<Record<Wish['where']['kind'], string>> = {
+  unit: 'Undo: tasksctl rollback, or remove this file and run systemctl daemon-reload',
+  'user-slice': 'Undo: tasksctl rollback, or remove this file and run systemctl daemon-reload',
+  'logind.conf': 'Undo: tasksctl rollback, or remove this file and run systemctl restart systemd-logind',
+  'system.conf': 'Undo: tasksctl rollback, or remove this file and run systemctl daemon-reload',
+};
+
+function sysctlTargets({ name, live, outcome }: SysctlPlan, policy: Policy): PlannedTarget[] {
+  if (outcome.kind !== 'write') return [];
+  const comments = [
+    `Policy ${policy.name}, ${name}: ${live} -> ${outcome.to}`,
+    ...outcome.lines.map((line) => `Why: ${line}`),
+    `Undo: tasksctl rollback, or remove this file and run sysctl ${name}=${live}`,
+  ];
+  return [{ ...sysctlTarget(name, outcome.to, comments), of: name }];
+}

@@ -1,0 +1,278 @@
+import type { UnitLimit } from '../snapshot/limits.ts';
+import type { Provenance } from '../snapshot/provenance.ts';
+import type { Diagnostic } from '../systemd/diagnostic.ts';
+import { type ResolvedUnit, resolveUnit, tasksMaxSection } from '../systemd/resolve.ts';
+import { formatTasksMax } from '../systemd/tasks-max.ts';
+import { parseUnitName, userSlice } from '../systemd/unit-name.ts';
+import {
+  type HostView,
+  isOfOneUser,
+  isUserSlice,
+  resolvePersistent,
+  uidOf,
+  userExceptions,
+} from './host-view.ts';
+import { needOf } from './need.ts';
+import { ownPath, type Rejections } from './own-file.ts';
+import type { Plan } from './plan.ts';
+import type { Policy, Rule } from './policy.ts';
+import { matchesPattern } from './unit-pattern.ts';
+import { directoryOf, type Have, type Where, type Wish } from './wish.ts';
+
+/** What a policy has rules for on a host, and what of it cannot even be looked at. */
+export interface Wishes {
+  readonly userDefault: Wish | null;
+  readonly serviceDefault: Wish | null;
+  /** Single units and users, by name. */
+  readonly units: readonly Wish[];
+  readonly unchanged: Plan['unchanged'];
+  readonly refused: Plan['refused'];
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+export function wishesOf(view: HostView, policy: Policy): Wishes {
+  const gathering = new Gathering(view, policy);
+  gathering.units();
+  return {
+    userDefault: gathering.userDefault(),
+    serviceDefault: gathering.serviceDefault(),
+    units: gathering.wishes,
+    unchanged: gathering.unchanged,
+    refused: gathering.refused,
+    diagnostics: gathering.diagnostics,
+  };
+}
+
+class Gathering {
+  readonly wishes: Wish[] = [];
+  readonly unchanged: Plan['unchanged'] = [];
+  readonly refused: Plan['refused'] = [];
+  readonly diagnostics: Diagnostic[] = [];
+  readonly #view: HostView;
+  readonly #policy: Policy;
+  /** Units with a rule of their own. */
+  readonly #named = new Set<string>();
+
+  constructor(view: HostView, policy: Policy) {
+    this.#view = view;
+    this.#policy = policy;
+  }
+
+  units(): void {
+    const { rows, snapshot, ctx } = this.#view;
+    const aliases = new Map(snapshot.units.flatMap(({ id, names = [] }) => names.map((name) => [name, id])));
+    const rules = new Map<string, { rule: Rule; exact: boolean }>();
+    for (const [user, rule] of this.#policy.users) {
+      const uid = uidOf(snapshot, user);
+      if (uid === null) this.#unknownUser(user);
+      else rules.set(userSlice(uid), { rule, exact: true });
+    }
+    for (const [name, rule] of this.#policy.exactUnits) {
+      const id = rows.has(name) ? name : (aliases.get(name) ?? resolveUnit(ctx, name).id);
+      if (!rules.has(id)) rules.set(id, { rule, exact: true });
+    }
+    for (const name of rows.keys()) {
+      if (rules.has(name)) continue;
+      const pattern = this.#policy.unitPatterns.find((entry) => matchesPattern(entry.pattern, name));
+      if (pattern !== undefined) rules.set(name, { rule: pattern.rule, exact: false });
+    }
+    for (const name of [...rules.keys()].sort()) {
+      const found = rules.get(name);
+      if (found !== undefined) this.#unit(name, found.rule, found.exact);
+    }
+  }
+
+  #unknownUser(user: string): void {
+    this.diagnostics.push({
+      code: 'user-unknown',
+      severity: 'warning',
+      message: `The policy names the user ${user}, of whom the snapshot knows no uid: nothing is planned for them`,
+      help: 'Name the uid, or take the snapshot while they are logged in.',
+    });
+  }
+
+  #unit(name: string, rule: Rule, exact: boolean): void {
+    const limit = { kind: 'unit', unit: name } as const;
+    const row = this.#view.rows.get(name);
+    const type = parseUnitName(name)?.type;
+    const section = type === undefined ? null : tasksMaxSection(type);
+    const obstacle = section === null ? 'no name systemd takes for a unit' : this.#obstacle(name, exact);
+    if (typeof obstacle === 'string') {
+      this.unchanged.push({ limit, title: name, reason: obstacle });
+    } else if (obstacle !== null) {
+      this.#refuse(limit, name, rule, { severity: 'error', unit: name, ...obstacle });
+    } else if (section !== null) {
+      this.#named.add(name);
+      const where: Where = { kind: 'unit', unit: name, section };
+      this.wishes.push(this.#wish(where, { limit, title: name, rule, rows: row === undefined ? [] : [row] }));
+    }
+  }
+
+  /** Why nothing is written for a unit: a reason to leave it (text), one to refuse what was asked, or null: none. */
+  #obstacle(name: string, exact: boolean): string | Pick<Diagnostic, 'code' | 'message' | 'help'> | null {
+    const { rows, ctx, snapshot } = this.#view;
+    const { capabilities } = ctx;
+    if (name === '-.slice') {
+      const message = 'TasksMax= of -.slice makes systemd write kernel.pid_max and kernel.threads-max';
+      const help = 'Use the kernel section of the policy.';
+      return exact ? { code: 'root-slice', message, help } : message;
+    }
+    const resolved = resolveUnit(ctx, name);
+    if (resolved.load === 'masked') return 'masked: it never runs';
+    if (resolved.load === 'not-found' && !rows.has(name)) return 'not on this host';
+    const transient = snapshot.units.find(({ id }) => id === name)?.transient === true;
+    if (transient && name !== 'init.scope' && !isUserSlice(name)) {
+      const message =
+        'made by a program for a while: its limit comes from there, and a file would outlast it';
+      return exact ? { code: 'transient-unit', message } : message;
+    }
+    if (resolved.load === 'error') {
+      const broken = resolved.diagnostics.find(({ severity }) => severity === 'error');
+      const message = `systemd cannot load ${name}: ${broken?.message ?? 'its file is no file'}`;
+      return { ...broken, code: 'unit-broken', message };
+    }
+    if (capabilities.syntax.TasksMax !== null) return null;
+    return unsupported(`systemd ${capabilities.version} has no TasksMax=`);
+  }
+
+  #refuse(limit: Wish['limit'], title: string, rule: Rule, diagnostic: Diagnostic): void {
+    const wanted = rule.value ?? rule.floor;
+    const text = wanted === null ? 'what it needs' : formatTasksMax(wanted);
+    this.refused.push({ limit, title, wanted: text, diagnostic });
+  }
+
+  userDefault(): Wish | null {
+    const rule = this.#policy.userDefault;
+    if (rule === null) return null;
+    const { ctx, limits } = this.#view;
+    const limit = { kind: 'user-default' } as const;
+    const { perUserLimit, version } = ctx.capabilities;
+    if (perUserLimit === 'none') {
+      this.#refuse(
+        limit,
+        'every user',
+        rule,
+        unsupported(`systemd ${version} knows no limit for every user`),
+      );
+      return null;
+    }
+    const exceptions = userExceptions(this.#view).filter(({ slice }) => !this.#named.has(slice));
+    for (const { slice, file, line, raw } of exceptions) {
+      this.diagnostics.push({
+        code: 'user-exception',
+        severity: 'note',
+        message: `${slice} has a limit of its own, TasksMax=${raw}, which is left alone`,
+        file,
+        line,
+        unit: slice,
+        help: 'Name the user in the policy to plan for them too.',
+      });
+    }
+    const own = new Set([...this.#named, ...exceptions.map(({ slice }) => slice)]);
+    const rows = limits.units.filter(
+      ({ name, type }) => type === 'slice' && isUserSlice(name) && !own.has(name),
+    );
+    const where: Where =
+      perUserLimit === 'logind'
+        ? { kind: 'logind.conf' }
+        : { kind: 'user-slice', exceptions, named: this.#named };
+    const title = perUserLimit === 'logind' ? 'UserTasksMax (every user)' : 'user-.slice (every user)';
+    return this.#wish(where, { limit, title, rule, rows, login: true });
+  }
+
+  serviceDefault(): Wish | null {
+    const rule = this.#policy.serviceDefault;
+    if (rule === null) return null;
+    const { ctx, limits } = this.#view;
+    const limit = { kind: 'manager-default', manager: 'system' } as const;
+    const title = 'DefaultTasksMax (units without a limit of their own)';
+    if (ctx.capabilities.defaultTasksMax === null) {
+      this.#refuse(
+        limit,
+        title,
+        rule,
+        unsupported(`systemd ${ctx.capabilities.version} has no DefaultTasksMax=`),
+      );
+      return null;
+    }
+    const rows = limits.units.filter((row) => followsDefault(row) && !this.#named.has(row.name));
+    return this.#wish({ kind: 'system.conf' }, { limit, title, rule, rows, login: true });
+  }
+
+  #wish(
+    where: Where,
+    about: Pick<Wish, 'limit' | 'title' | 'rule' | 'rows'> & { readonly login?: boolean },
+  ): Wish {
+    const { rejectionsOf, snapshot, isLoginUnit } = this.#view;
+    const { rows } = about;
+    return {
+      ...about,
+      where,
+      need: needOf(rows, this.#policy.growth, {
+        of: rejectionsOf,
+        known: this.#answeredRejections(where),
+        bootId: snapshot.host.bootId,
+      }),
+      login: about.login ?? (where.kind === 'unit' && isLoginUnit(where.unit)),
+    };
+  }
+
+  /** Rejected forks that led to the limit there is: they are no reason for a higher one. */
+  #answeredRejections(where: Where): Rejections | null {
+    const { tree } = this.#view.ctx;
+    const directory = directoryOf(where);
+    for (const name of tree.list(directory)) {
+      if (!name.endsWith('tasksctl.conf')) continue;
+      const there = ownPath(tree, `${directory}/${name}`);
+      if (there.kind === 'ours') return there.rejections;
+    }
+    return null;
+  }
+}
+
+/** Files say nothing of the unit's own limit, so the manager's default is what it has. */
+export function followsDefault({ configured, type }: UnitLimit): boolean {
+  if (configured === null || configured.provenance.kind === 'live' || configured.limit.value !== null)
+    return false;
+  return type !== 'slice' || configured.limit.winner !== null;
+}
+
+/** What a wish's limit is by the files where the defaults are `defaults`: those of now, or those planned. */
+export function haveOf(
+  view: HostView,
+  { where }: Wish,
+  defaults: { readonly manager: Have; readonly user: Have },
+): Have {
+  switch (where.kind) {
+    case 'system.conf':
+      return defaults.manager;
+    case 'logind.conf':
+    case 'user-slice':
+      return defaults.user;
+    case 'unit': {
+      const resolved = resolvePersistent(view, where.unit);
+      const { value, winner } = resolved.tasksMax;
+      if (isUserSlice(where.unit) && (winner === null || !isOfOneUser(winner.file, where.unit, view.ctx))) {
+        return defaults.user;
+      }
+      if (value !== null && winner !== null) return { value, provenance: fileProvenance(resolved) };
+      if (where.section === 'Slice' && winner === null) {
+        return {
+          value: { kind: 'infinity' },
+          provenance: { kind: 'default', text: 'slices have no limit unless a file sets one' },
+        };
+      }
+      return defaults.manager;
+    }
+  }
+}
+
+function fileProvenance({ tasksMax: { winner } }: ResolvedUnit): Provenance {
+  if (winner === null) throw new Error('no assignment to name');
+  const { file, line, section, key, raw } = winner;
+  return { kind: 'file', file, line, section, key, raw };
+}
+
+function unsupported(message: string): Diagnostic {
+  return { code: 'not-supported', severity: 'error', message, help: 'A newer systemd has it.' };
+}
