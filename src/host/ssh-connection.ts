@@ -53,7 +53,7 @@ export class SshConnection implements Shared {
     const why =
       this.#fault === 'Keepalive timeout'
         ? 'it no longer answers'
-        : (this.#fault ?? 'it was closed from there');
+        : printable(this.#fault ?? 'it was closed from there').slice(0, 200);
     return {
       kind: 'connection-lost',
       target: label,
