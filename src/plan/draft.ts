@@ -75,10 +75,8 @@ function decideAll(
   failed: ReadonlyMap<Wish | TaskSysctl, Diagnostic>,
 ): Decided[] {
   const { limits } = view;
-  const defaults: { manager: Have; user: Have } = {
-    manager: limits.managerDefault,
-    user: limits.userDefault,
-  };
+  const now = { manager: limits.managerDefault, user: limits.userDefault };
+  const defaults: { manager: Have; user: Have } = { ...now };
   const decided: Decided[] = [];
   const decideOne = (wish: Wish): Decided => {
     const have = haveOf(view, wish, defaults);
@@ -130,7 +128,7 @@ function aboveOf(view: HostView, { where, rows }: Wish): string[] {
   return [...new Set(rows.flatMap(({ name }) => ancestorsOf(view, name)))];
 }
 
-function limitTargets(view: HostView, policy: Policy, { wish, have, decision }: Decided): PlannedTarget[] {
+function limitTargets(view: HostView, policy: Policy, { wish, from, decision }: Decided): PlannedTarget[] {
   if (decision.kind !== 'write') return [];
   const { snapshot, ctx } = view;
   const rejected = wish.rows.reduce((sum, row) => sum + view.rejectionsOf(row), 0);
