@@ -42,8 +42,7 @@ bounded() { # SECONDS COMMAND...
   (
     sleep "$seconds" &
     trap 'kill $!' TERM
-    wait $!
-    kill -s KILL "$child"
+    wait $! && kill -s KILL "$child"
   ) >/dev/null 2>&1 &
   watch=$!
   wait "$child"
@@ -65,14 +64,17 @@ have() { # COMMAND
   command -v "$1" >/dev/null 2>&1
 }
 
-# Calls FUNCTION with the files, so many at a time as one command line holds; says `@timeout` for those it was ended at.
+# Calls FUNCTION with the files, so many at a time as one command line holds. Says `@timeout` for those it was ended at
+# and `@newline` for names that are no lines.
 in_batches() { # FUNCTION FILE...
   function=$1
   shift
   batch=
   size=0
   for file do
-    case $file in *"$nl"*) continue ;; esac
+    case $file in
+      *"$nl"*) echo @newline && continue ;;
+    esac
     batch=$batch$nl$file
     size=$((size + 1))
     if [ "$size" -eq 500 ]; then
@@ -89,10 +91,13 @@ in_time() { # COMMAND...
   [ $? -lt 124 ] || echo @timeout
 }
 
-# Tells of an output with `@timeout` in it.
+# Tells of an output with `@timeout` or `@newline` in it.
 cut_off() { # PART WHAT OUTPUT
   case $nl$3$nl in
     *"$nl@timeout$nl"*) problem "$1" timeout "reading $2 was ended at its time limit" ;;
+  esac
+  case $nl$3$nl in
+    *"$nl@newline$nl"*) problem "$1" malformed 'a file was left out whose name has a newline in it' ;;
   esac
 }
 
@@ -329,7 +334,8 @@ find_directories() {
     seen=$seen$nl$at
     if [ ! -r "$at" ] || [ ! -x "$at" ]; then problem files no-permission "$at"; fi
     case $directory in
-      */systemd) patterns="$patterns$nl$at/*.conf$nl$at/*.d/*" ;;
+      /etc/systemd | /run/systemd) patterns="$patterns$nl$at/*.conf$nl$at/*.d/*" ;;
+      */systemd) patterns="$patterns$nl$at/*.conf$nl$at/*.conf.d/*" ;;
       *) patterns="$patterns$nl$at/*$nl$at/*.d/*$nl$at/*.slice/*$nl$at/*.service/*" ;;
     esac
   done

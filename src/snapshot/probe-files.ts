@@ -52,8 +52,8 @@ function parseRows(rows: readonly string[], problem: Report): Map<string, Snapsh
   const escaped = rows.some((row) => !row.startsWith('a') && /\|'\//.test(row));
   const files = new Map<string, SnapshotFile>();
   for (const row of rows) {
-    // What the probe says of a command that was ended is a problem of its own.
-    if (row === '@timeout') continue;
+    // `@timeout`, `@newline`: the probe makes problems of these itself.
+    if (row.startsWith('@')) continue;
     const file = parseRow(row, escaped);
     if (file === null || file.path.includes('\ufffd')) {
       problem('malformed', `a file whose name has unusual bytes was listed as ${row}`);
