@@ -67,7 +67,7 @@ have() { # COMMAND
 # Calls FUNCTION with the files, so many at a time as one command line holds. Says `@timeout` for those it was ended at
 # and `@newline` for names that are no lines.
 in_batches() { # FUNCTION FILE...
-  function=$1
+  callee=$1
   shift
   batch=
   size=0
@@ -78,12 +78,12 @@ in_batches() { # FUNCTION FILE...
     batch=$batch$nl$file
     size=$((size + 1))
     if [ "$size" -eq 500 ]; then
-      in_time $function $batch
+      in_time $callee $batch
       batch=
       size=0
     fi
   done
-  [ -z "$batch" ] || in_time $function $batch
+  [ -z "$batch" ] || in_time $callee $batch
 }
 
 in_time() { # COMMAND...
@@ -379,6 +379,8 @@ sort_rows() {
     fi
     candidates=$candidates$nl$name
     case $name in
+      # Made by programs, and by the thousand where there are containers.
+      /run/systemd/transient/*) ;;
       */systemd/logind.conf | */systemd/system.conf | */systemd/user.conf | */systemd/*.conf.d/* | \
         /etc/systemd/*.d/* | /run/systemd/*.d/*) always=$always$nl$name ;;
     esac
@@ -423,8 +425,8 @@ read_units() {
   # Units in memory come by pattern; those that are only configured, or of another type, by name.
   names=$slices
   for name in $matched; do
-    case $name in */systemd/user/*) continue ;; esac
     case $name in
+      */systemd/user/* | */systemd/transient/*) continue ;;
       *.d/*.conf) name=${name%.d/*} ;;
     esac
     name=${name##*/}
@@ -471,9 +473,8 @@ main() {
   LC_ALL=C
   PATH=$PATH:/usr/sbin:/sbin:/run/current-system/sw/bin
   export LC_ALL PATH
-  umask 077
-  unset -v CDPATH
   IFS=$nl
+  now=0
   read -r now _ </proc/uptime
   stop=$((${now%%.*} + ${TASKSCTL_PROBE_SECONDS:-60}))
   # Absent from small systems, and without options like these in old ones.

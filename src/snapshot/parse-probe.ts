@@ -2,8 +2,10 @@ import { parse as parseIni } from 'ini';
 import { type Frame, parseFrames } from './frames.ts';
 import { cgroupModeOf, cgroupTreeOf, eventsScopeOf } from './probe-cgroups.ts';
 import { filesOf } from './probe-files.ts';
-import { countOf, propertiesOf, splitList, unitsOf, withoutUndefined } from './probe-units.ts';
+import { unitsOf } from './probe-units.ts';
 import type { Snapshot, SnapshotProblem, SnapshotSession } from './snapshot.ts';
+import { countOf, propertiesOf, splitList } from './systemctl-show.ts';
+import { withoutUndefined } from './without-undefined.ts';
 
 export type ProbeResult =
   | { readonly kind: 'ok'; readonly snapshot: Snapshot }

@@ -1,23 +1,6 @@
 import type { SnapshotUnit } from './snapshot.ts';
-
-/** 2^64-1: what systemd before 229 or so prints for `infinity`, and what unset counters are. */
-const noCount = '18446744073709551615';
-
-/** A count as `systemctl show` prints it; undefined where it prints that there is none. */
-export function countOf(text: string | undefined): string | undefined {
-  if (text === 'infinity' || text === noCount) return 'infinity';
-  return text !== undefined && /^[0-9]{1,20}$/.test(text) ? text : undefined;
-}
-
-/** The `KEY=value` lines of one unit or of the manager. */
-export function propertiesOf(block: string): Map<string, string> {
-  const properties = new Map<string, string>();
-  for (const line of block.split('\n')) {
-    const equals = line.indexOf('=');
-    if (equals > 0) properties.set(line.slice(0, equals), line.slice(equals + 1));
-  }
-  return properties;
-}
+import { countOf, propertiesOf, splitList } from './systemctl-show.ts';
+import { withoutUndefined } from './without-undefined.ts';
 
 /**
  * The units that `systemctl show` printed, in the order of their names. Units that do not exist (only named by others)
@@ -64,45 +47,9 @@ function unitOf(properties: ReadonlyMap<string, string>, controlGroup: string): 
   });
 }
 
-/** Leaves out the keys whose value is undefined, as `exactOptionalPropertyTypes` wants it. */
-type WithoutUndefined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
-  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
-};
-
-export function withoutUndefined<T extends object>(value: T): WithoutUndefined<T> {
-  return Object.fromEntries(
-    Object.entries(value).filter(([, member]) => member !== undefined),
-  ) as WithoutUndefined<T>;
-}
-
 /** A unit's cgroup as seen from the manager's own. */
 function pathBelow(path: string, root: string): string {
   const prefix = root === '/' ? '' : root;
   if (prefix === '' || !(path === prefix || path.startsWith(`${prefix}/`))) return path;
   return path === prefix ? '/' : path.slice(prefix.length);
-}
-
-/**
- * Splits a list as `systemctl show` prints it: separated by spaces; since systemd 246 an item with unusual characters
- * stands in double quotes with backslashes as in C (shell_maybe_quote and cescape_char in systemd's
- * src/basic/escape.c).
- */
-export function splitList(list: string): string[] {
-  return [...list.matchAll(/"((?:[^"\\]|\\.)*)"|[^ ]+/gs)].map(([whole, quoted]) =>
-    quoted === undefined ? whole : quoted.replace(/\\([0-7]{3}|.)/gs, (_, code: string) => unescaped(code)),
-  );
-}
-
-const escapes: Readonly<Record<string, string>> = {
-  a: '\x07',
-  b: '\b',
-  f: '\f',
-  n: '\n',
-  r: '\r',
-  t: '\t',
-  v: '\v',
-};
-
-function unescaped(code: string): string {
-  return code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : (escapes[code] ?? code);
 }
