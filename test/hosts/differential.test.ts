@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type FileEntry, FileTree } from '../../src/systemd/file-tree.ts';
 import { type ResolveContext, resolveUnit, unitTasksMax } from '../../src/systemd/resolve.ts';
 import { resolveManagerConf } from '../../src/systemd/resolve-manager-conf.ts';
 import { type KernelTaskLimits, resolveTasksMax, systemTasksMax } from '../../src/systemd/tasks-max.ts';
 import { type LabHost, type Suite, startContainer, startVm } from '../lab/lab.ts';
 import { askSystemd, type UnitProperties } from './differential/ask-systemd.ts';
-import { generateUnits } from './differential/generate-units.ts';
+import { generateManagerConf } from './differential/generate-manager-conf.ts';
+import { type GeneratedFile, generateUnits } from './differential/generate-units.ts';
 import { Random } from './differential/random.ts';
 import { readContext, readKernelLimits } from './differential/read-host.ts';
 
@@ -52,7 +54,7 @@ describe.each(suites)(`%s, systemd %i, TASKSCTL_SEED=${seed}`, (suite, version) 
     const started = Date.now();
     const lap = (what: string) => laps.push(`${what} ${((Date.now() - started) / 1000).toFixed(1)} s`);
     const laps: string[] = [];
-    const { files, names } = generateUnits(new Random(seed), 330);
+    const { files, names } = generateUnits(new Random(seed), 280);
     await host.writeFiles(files);
     lap('written');
     // Thousands of warnings about the files would cost more than all the rest.
@@ -72,7 +74,67 @@ describe.each(suites)(`%s, systemd %i, TASKSCTL_SEED=${seed}`, (suite, version) 
     expect(names.length).toBeGreaterThanOrEqual(2000);
     expect(differences.slice(0, 20)).toEqual([]);
   });
+
+  it('reads system.conf and its drop-ins as systemd does', async () => {
+    const random = new Random(seed);
+    const ctx = await readContext(host);
+    const limits = await readKernelLimits(host);
+    const base = systemTasksMax(limits, ctx.capabilities);
+    const differences: object[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      const files = {
+        ...generateManagerConf(random, 'system.conf', 'Manager', random.chance(0.7)),
+        ...generateManagerConf(random, 'logind.conf', 'Login', false),
+      };
+      await host.exec(REMOVE_MANAGER_CONF);
+      await host.writeFiles(files);
+      const generated: ResolveContext = { ...ctx, tree: withManagerConf(ctx.tree, files) };
+      const { stdout } = await host.exec(
+        'systemctl daemon-reload; systemctl show -p DefaultTasksMax --value; systemd-analyze cat-config systemd/logind.conf',
+        { timeoutMs: 120_000 },
+      );
+      const [defaultTasksMax, ...logind] = stdout.toString().split('\n');
+      const system = resolveManagerConf(generated, SYSTEM_CONF);
+      const value = system.value ?? (system.winner === null ? ctx.capabilities.defaultTasksMax : null);
+      const expected = String(resolveTasksMax(value ?? { kind: 'infinity' }, base));
+      const { files: expectedFiles } = resolveManagerConf(generated, LOGIND_CONF);
+      const dropIns = logind.flatMap((line) => /^# (\/.*logind\.conf\.d\/.*)$/.exec(line)?.[1] ?? []);
+      if (expected !== defaultTasksMax) {
+        differences.push({ round, expected, defaultTasksMax, read: system.files, files });
+      }
+      // cat-config knows main files that this systemd may not, but the same drop-ins.
+      const whole = expectedFiles.filter((path) => path.includes('.conf.d/'));
+      if (`${whole}` !== `${dropIns}`) differences.push({ round, whole, dropIns, files });
+    }
+    await host.exec(`${REMOVE_MANAGER_CONF}; systemctl daemon-reload`, { timeoutMs: 120_000 });
+    expect(differences.slice(0, 5)).toEqual([]);
+  });
 });
+
+const ROUNDS = 40;
+
+const SYSTEM_CONF = { file: 'system.conf', section: 'Manager', key: 'DefaultTasksMax' } as const;
+const LOGIND_CONF = { file: 'logind.conf', section: 'Login', key: 'UserTasksMax' } as const;
+
+const REMOVE_MANAGER_CONF = `for dir in /etc /run /usr/local/lib /usr/lib; do
+  rm -rf $dir/systemd/system.conf $dir/systemd/system.conf.d $dir/systemd/logind.conf $dir/systemd/logind.conf.d
+done`;
+
+/** The host's files with these in place of its own configuration of managers. */
+function withManagerConf(tree: FileTree, files: Record<string, GeneratedFile>): FileTree {
+  const kept = [...tree.entries()].filter(
+    ({ path }) => !/\/(?:system|logind)\.conf(?:\.d)?(?:\/|$)/.test(path),
+  );
+  const added = Object.entries(files).map(([path, content]): FileEntry => {
+    const common = { path, mode: 0o644, uid: 0, gid: 0 };
+    if (typeof content === 'object' && 'symlink' in content) {
+      return { ...common, type: 'symlink', size: content.symlink.length, target: content.symlink };
+    }
+    const bytes = Buffer.from(content);
+    return { ...common, type: 'file', size: bytes.length, content: bytes };
+  });
+  return new FileTree([...kept, ...added]);
+}
 
 /** What resolver and systemd differ in, with all that is needed to see why. */
 function compare(

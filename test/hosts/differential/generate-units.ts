@@ -325,7 +325,7 @@ class Cluster {
 
   #dropInDirectories(name: string, probability: number): void {
     const random = this.#random;
-    for (const directory of random.some(DIRECTORIES, probability / 5)) {
+    for (const directory of random.some(DIRECTORIES, probability / 8)) {
       const path = `${directory}/${name}.d`;
       const roll = random.next();
       if (roll < 0.06) {
