@@ -136,8 +136,14 @@ async function converse(run: ScriptRun, program: string, talk: SudoTalk | null):
   const takeOutput = (stream: AfterReadyLine, chunk: Buffer): Buffer => {
     if (stopped !== undefined) return Buffer.alloc(0);
     const fresh = stream.push(chunk, request.maxOutputBytes - stdout.size - stderr.size);
-    if (stream.overflowed || stream.noise.length > maxNoiseBytes) {
+    if (stream.overflowed) {
       stopFor('output-limit', `the output passed ${request.maxOutputBytes} bytes and the run was ended.`);
+    }
+    if (stream.noise.length > maxNoiseBytes) {
+      stopFor(
+        'output-limit',
+        `the start-up files of the login shell print more than ${maxNoiseBytes} bytes; correct them.`,
+      );
     }
     return fresh;
   };

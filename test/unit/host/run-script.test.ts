@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runScript, type ScriptProcess } from '../../../src/host/run-script.ts';
 import {
@@ -319,6 +320,72 @@ describe('root', () => {
     writeFileSync(join(bare, 'id'), '#!/bin/sh\necho 1000\n');
     chmodSync(join(bare, 'id'), 0o755);
     expect(kind(await host('password', password, bare).run(root))).toBe('sudo-missing');
+  });
+});
+
+describe('the streams of a host', () => {
+  /** A process that is nothing but these bytes, in chunks of these lengths. */
+  function recorded(stdout: Buffer, stderr: Buffer, cuts: readonly number[]): ScriptProcess {
+    const chunks = (bytes: Buffer) => {
+      const stream = new PassThrough();
+      let at = 0;
+      for (let n = 0; at < bytes.length; n++) {
+        const length = cuts[n % cuts.length] ?? 1;
+        stream.write(bytes.subarray(at, at + length));
+        at += length;
+      }
+      stream.end();
+      return stream;
+    };
+    const [out, err] = [chunks(stdout), chunks(stderr)];
+    const ended = Promise.all(
+      [out, err].map((stream) => new Promise((resolve) => stream.on('end', resolve))),
+    );
+    return {
+      stdin: new PassThrough(),
+      stdout: out,
+      stderr: err,
+      ended: ended.then(() => ({ code: 0, signal: null })),
+      kill: () => {},
+    };
+  }
+
+  it('give the same result however they are cut into chunks', async () => {
+    const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array));
+    const cuts = fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 5 });
+    const mark = Buffer.from(`${readyLine}\n`);
+    await fc.assert(
+      fc.asyncProperty(bytes, bytes, bytes, cuts, async (noise, out, err, lengths) => {
+        fc.pre(!Buffer.concat([noise, mark]).subarray(0, -1).includes(mark));
+        const chunks: Uint8Array[] = [];
+        const result = await runScript({
+          target: 'web1',
+          request: request('', { onStdout: (chunk) => chunks.push(Buffer.from(chunk)) }),
+          sudo: new SudoPassword('web1', undefined),
+          start: async () =>
+            recorded(Buffer.concat([noise, mark, out]), Buffer.concat([noise, mark, err]), lengths),
+        });
+        expect(result).toMatchObject({ kind: 'exit', code: 0 });
+        expect(result.stdout.equals(out)).toBe(true);
+        expect(Buffer.concat(chunks).equals(out)).toBe(true);
+        expect(result.stderr.equals(err)).toBe(true);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('are a failure without the ready line, and end the run where they never stop before it', async () => {
+    const run = (stdout: Buffer) =>
+      runScript({
+        target: 'web1',
+        request: request('', { timeoutMs: 2_000 }),
+        sudo: new SudoPassword('web1', undefined),
+        start: async () => recorded(stdout, Buffer.alloc(0), [1_000]),
+      });
+    expect(kind(await run(Buffer.from('hello\n')))).toBe('unsupported');
+    const endless = await run(Buffer.alloc(100_000, 'x'));
+    expect(kind(endless)).toBe('output-limit');
+    if (endless.kind === 'failed') expect(endless.error.message).toContain('start-up files');
   });
 });
 

@@ -748,6 +748,19 @@ describe.skipIf(unavailable !== null)(
         expect(accepted(jump)).toBe(2);
       });
 
+      it('serve the others where the first of those who wait for it is stopped', async () => {
+        const jump = await rig.sshd({ authorized: [user] });
+        const config = behind(jump, []);
+        const memory = new ConnectMemory();
+        const controller = new AbortController();
+        const first = rig.connect(config, { memory, signal: controller.signal });
+        const second = rig.connect(config, { memory });
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        controller.abort();
+        expect(errorOf(await first).kind).toBe('aborted');
+        expect(await once(await second)).toBe('0\n');
+      });
+
       it('may be several, each with its own settings and key', async () => {
         const [first, second] = [
           await rig.sshd({ authorized: [user] }),
