@@ -31,11 +31,15 @@ const VALUES = [
   'max',
 ];
 
-/** Main files and drop-ins of one configuration file of a manager, by chance. */
+/**
+ * Main files and drop-ins of one configuration file of a manager, by chance; with `traps` ones that systemd stumbles
+ * over too.
+ */
 export function generateManagerConf(
   random: Random,
   name: string,
   section: string,
+  traps: boolean,
 ): Record<string, GeneratedFile> {
   const files: Record<string, GeneratedFile> = {};
   for (const directory of DIRECTORIES) {
