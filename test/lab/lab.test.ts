@@ -6,12 +6,7 @@ import { containersUnavailable, type LabHost, labUnavailable, startContainer, st
 /** A command as a user over the real network and a real login. */
 async function ssh(host: LabHost, user: string, command: string, timeout = 'ConnectTimeout=20') {
   const { ssh } = host;
-  const options = [
-    'BatchMode=yes',
-    'StrictHostKeyChecking=yes',
-    'GlobalKnownHostsFile=/dev/null',
-    'ConnectTimeout=10',
-  ];
+  const options = ['BatchMode=yes', 'StrictHostKeyChecking=yes', 'GlobalKnownHostsFile=/dev/null', timeout];
   const args = options.flatMap((option) => ['-o', option]);
   args.push('-F', 'none', '-o', `UserKnownHostsFile=${ssh.knownHostsFile}`, '-i', ssh.identityFile);
   args.push('-p', String(ssh.port), `${user}@${ssh.host}`, command);

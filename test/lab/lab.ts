@@ -178,7 +178,23 @@ export async function startVm(options: {
   const name = hostName(options.name ?? `${suite}-vm-${++counter}`);
   const machine = await buildBase(suite, '--vm');
   const state = await savedState(machine, kernelArgs);
-  const restore = !fresh && existsSync(state);
+  if (!fresh && existsSync(state)) return await bringUp(name, suite, machine, kernelArgs, state, 'restore');
+  return await inTurn(async () => {
+    // Who was served before may have left a state.
+    const how = fresh ? 'boot' : existsSync(state) ? 'restore' : 'boot and save';
+    return await bringUp(name, suite, machine, kernelArgs, state, how);
+  });
+}
+
+async function bringUp(
+  name: string,
+  suite: Suite,
+  machine: string,
+  kernelArgs: string,
+  state: string,
+  how: 'boot' | 'boot and save' | 'restore',
+): Promise<LabHost> {
+  const restore = how === 'restore';
   const supervisor = new Supervisor(name, 'vm', [name, machine, kernelArgs, ...(restore ? [state] : [])]);
   try {
     await supervisor.next('init');
@@ -204,7 +220,7 @@ export async function startVm(options: {
       await waitForSshd(name, door, supervisor, Date.now() + bootTimeoutMs);
     }
     await up();
-    if (!fresh && !restore) {
+    if (how === 'boot and save') {
       await closeSsh(door, directory);
       await saveState(state, directory, monitor);
     }
@@ -219,18 +235,20 @@ export async function startVm(options: {
       exec,
       writeFiles: (files) => writeFiles(exec, files),
       async reboot() {
-        const before = await bootId();
-        await askForReboot(exec);
-        await closeSsh(door, directory);
-        const deadline = Date.now() + bootTimeoutMs;
-        for (;;) {
-          await waitForSshd(name, door, supervisor, deadline);
-          const now = await bootId().catch(() => before);
-          if (now !== before) break;
+        await inTurn(async () => {
+          const before = await bootId();
+          await askForReboot(exec);
           await closeSsh(door, directory);
-          await sleep(200);
-        }
-        await up();
+          const deadline = Date.now() + bootTimeoutMs;
+          for (;;) {
+            await waitForSshd(name, door, supervisor, deadline);
+            const now = await bootId().catch(() => before);
+            if (now !== before) break;
+            await closeSsh(door, directory);
+            await sleep(200);
+          }
+          await up();
+        });
       },
       async linkDown() {
         await closeSsh(door, directory);
@@ -243,17 +261,40 @@ export async function startVm(options: {
     };
   } catch (error) {
     await supervisor.stop();
+    // A state that does not come to life would fail the next one too.
+    if (restore) await rm(state, { recursive: true, force: true });
     throw error;
   }
 }
 
 /** A boot takes 15 to 25 s on an idle machine; test machines are seldom idle. */
-const bootTimeoutMs = 240_000;
+const bootTimeoutMs = 400_000;
+
+/**
+ * Does a boot when no other VM on this machine boots: two at once take more than twice as long, and with more of them
+ * none ever ends. A process holds the lock, so that it is free again however this one ends.
+ */
+async function inTurn<T>(boot: () => Promise<T>): Promise<T> {
+  const holder = spawn('flock', [`${labDir}/boot.lock`, 'sh', '-c', 'echo mine; exec cat'], {
+    stdio: 'pipe',
+  });
+  holder.stdin.on('error', () => {});
+  try {
+    await new Promise<void>((resolve, reject) => {
+      holder.stdout.once('data', () => resolve());
+      holder.on('error', reject);
+      holder.on('exit', () => reject(new Error('cannot lock the lab for a boot')));
+    });
+    return await boot();
+  } finally {
+    holder.stdin.end();
+  }
+}
 
 /** Where the state of a booted machine is kept: it only fits the same files, kernel arguments and emulator. */
 async function savedState(machine: string, kernelArgs: string): Promise<string> {
   const { stdout } = await run('qemu-system-x86_64', ['--version']);
-  const script = await readFile(`${here}vm`);
+  const script = /^# BEGIN MACHINE.*^# END MACHINE/ms.exec(await readFile(`${here}vm`, 'utf8'))?.[0] ?? '';
   const key = createHash('sha256')
     .update(stdout)
     .update(script)
