@@ -5,9 +5,8 @@ import type { PlanStep } from '../plan/plan.ts';
  * how to undo: files that hold limits, systemd reading them again, and single values of the kernel.
  */
 
-/** What a step is, as far as order and undoing are concerned; they run in this order. */
-export const STEP_CLASSES = ['sysctl', 'reload', 'restart', 'set-property', 'write'] as const;
-export type StepClass = (typeof STEP_CLASSES)[number];
+/** What a step is, as far as undoing it is concerned. */
+export type StepClass = 'sysctl' | 'reload' | 'restart' | 'set-property' | 'write';
 
 const FILE_ROOTS = ['/etc/systemd/', '/etc/sysctl.d/', '/etc/security/limits.d/', '/run/systemd/'];
 const FILES = new Set(['/etc/sysctl.conf', '/etc/security/limits.conf']);

@@ -1,20 +1,22 @@
-import type { ConnectResult } from '../host/ssh.ts';
+import { readTemplate } from '../host/template.ts';
 import type { HostError, RunResult, Transport } from '../host/transport.ts';
 import type { Plan } from '../plan/plan.ts';
-import { readFrames } from './frames.ts';
 import { parseTransaction, type Refusal, type TransactionReport } from './parse-transaction.ts';
 import type { RunId } from './run-id.ts';
 import { runRecord } from './run-record.ts';
-import { type SavedMode, savedRunScript } from './saved-run.ts';
+import {
+  type Answer,
+  ask,
+  askOver,
+  type Connect,
+  MAX_OUTPUT_BYTES,
+  pause,
+  type SavedMode,
+} from './saved-run.ts';
 import { transactionScript } from './transaction.ts';
-
-/** Opens a connection of its own each time it is called. */
-export type Connect = () => Promise<ConnectResult>;
 
 export interface ApplyOptions {
   readonly connect: Connect;
-  /** Text of templates/transaction.sh. */
-  readonly template: string;
   readonly run: { readonly id: RunId; readonly startedAt: Date; readonly operator: string };
   /** Runs started before this run id may be pruned. */
   readonly keepSince: string;
@@ -84,12 +86,12 @@ export type ApplyResult =
       readonly error: HostError;
     };
 
-/** The report of a run is small; a host that says more than this is not our script. */
-const MAX_OUTPUT_BYTES = 8 * 1024 * 1024;
 /** Between two tries to reach a host again, milliseconds. */
 const RETRY_MS = 1_000;
 /** What a host may take on top of its own deadline until it has restored itself, milliseconds. */
 const GRACE_MS = 60_000;
+/** How often a login that came in may fail to confirm before it counts as none. */
+const MAX_FAILED_LOGINS = 3;
 /** The last moment at which confirming is still tried, seconds before the host restores itself. */
 const CONFIRM_MARGIN_SECONDS = 3;
 
@@ -109,7 +111,7 @@ export async function applyPlan(plan: Plan, options: ApplyOptions): Promise<Appl
       deadManSeconds: options.deadManSeconds,
       mode: options.check ? 'check' : 'apply',
     },
-    options.template,
+    readTemplate('transaction.sh'),
   );
   if (transaction.kind === 'refused') return { ...transaction, report: null };
 
@@ -200,8 +202,9 @@ class RemoteRun {
     const run = this.#id;
     const lastTry = performance.now() + (seconds - CONFIRM_MARGIN_SECONDS) * 1000;
     let why = 'the operator interrupted';
-    while (!this.#aborted) {
-      const tried = await this.#ask('confirm', lastTry - performance.now());
+    let failures = 0;
+    while (!this.#aborted && failures < MAX_FAILED_LOGINS) {
+      const tried = await this.#ask('confirm', lastTry - performance.now(), this.#options.signal);
       if (tried.kind === 'answer') {
         const { end } = tried.report;
         if (end?.kind === 'applied') return { kind: 'applied', run, proof: this.#proof, report };
@@ -210,6 +213,7 @@ class RemoteRun {
         }
         why =
           end?.kind === 'refused' ? `${end.reason}: ${end.detail}` : 'a new login could not start processes';
+        failures++;
       } else {
         why = tried.error.message;
       }
@@ -230,7 +234,9 @@ class RemoteRun {
     const until = this.#startedMs + this.#guardSeconds * 1000 + GRACE_MS;
     let absent = 0;
     while (performance.now() < until) {
-      const asked = await this.#ask('status', until - performance.now(), !this.#aborted);
+      // Interrupted or not, what became of the host is worth one question.
+      const signal = this.#aborted ? undefined : this.#options.signal;
+      const asked = await this.#ask('status', until - performance.now(), signal);
       if (asked.kind === 'failed') {
         error = asked.error;
         if (this.#aborted) break;
@@ -268,8 +274,8 @@ class RemoteRun {
     while (performance.now() < until) {
       const asked =
         over === null
-          ? await this.#ask('recover now', until - performance.now(), false)
-          : await this.#askOver(over, 'recover now', GRACE_MS);
+          ? await this.#ask('recover now', until - performance.now(), undefined)
+          : await askOver(over, run, 'recover now', { timeoutMs: GRACE_MS });
       // A connection that failed once is not tried again.
       over = null;
       if (asked.kind === 'answer' && asked.report.end !== null) {
@@ -287,37 +293,8 @@ class RemoteRun {
     return { kind: 'unknown', run, step: failure.step, seconds: this.#guardSeconds, error };
   }
 
-  /** Runs the saved program of the run over a connection of its own. */
-  async #ask(mode: SavedMode, timeoutMs: number, abortable = true): Promise<Answer> {
-    const signal = abortable ? this.#options.signal : undefined;
-    const connected = await this.#options.connect();
-    if (!connected.ok) return { kind: 'failed', error: connected.error };
-    try {
-      return await this.#askOver(connected.transport, mode, timeoutMs, signal);
-    } finally {
-      await connected.transport.close();
-    }
-  }
-
-  async #askOver(
-    transport: Transport,
-    mode: SavedMode,
-    timeoutMs: number,
-    signal?: AbortSignal,
-  ): Promise<Answer> {
-    const result = await transport.run({
-      script: savedRunScript(this.#id, mode),
-      asRoot: true,
-      timeoutMs: Math.max(1_000, timeoutMs),
-      maxOutputBytes: MAX_OUTPUT_BYTES,
-      ...(signal === undefined ? {} : { signal }),
-    });
-    if (result.kind === 'failed') return { kind: 'failed', error: result.error };
-    return {
-      kind: 'answer',
-      status: runStatus(result.stdout, this.#id),
-      report: parseTransaction(result.stdout, this.#id),
-    };
+  #ask(mode: SavedMode, timeoutMs: number, signal: AbortSignal | undefined): Promise<Answer> {
+    return ask(this.#options.connect, this.#id, mode, { timeoutMs, signal });
   }
 
   get #aborted(): boolean {
@@ -331,31 +308,6 @@ class RemoteRun {
   #lost(detail: string): HostError {
     return { kind: 'connection-lost', target: this.#target, message: `${this.#target}: ${detail}.` };
   }
-}
-
-type Answer =
-  | { readonly kind: 'answer'; readonly status: RunStatus; readonly report: TransactionReport }
-  | { readonly kind: 'failed'; readonly error: HostError };
-
-/** What a host says of a run's state. */
-export interface RunStatus {
-  /** A word of the state file; empty where there is none. */
-  readonly state: string;
-  /** `running`: the script is at work; `nobody`: it is not; `absent`: the host knows no such run. */
-  readonly by: 'running' | 'nobody' | 'absent';
-  /** Seconds until the host restores itself. */
-  readonly seconds: number;
-}
-
-/** Reads the `status` frame; `absent` where the output has none. */
-export function runStatus(output: Buffer, run: RunId): RunStatus {
-  const frame = readFrames(output, run).find(({ kind }) => kind === 'status');
-  const [by, seconds = ''] = frame?.args ?? [];
-  return {
-    state: frame?.payload.toString() ?? '',
-    by: by === 'running' || by === 'nobody' ? by : 'absent',
-    seconds: Number(seconds) || 0,
-  };
 }
 
 /** Errors that come before the shell that would have run the script. */
@@ -373,16 +325,4 @@ function cutDetail(result: RunResult): string {
   if (result.signal !== null) return `the script was ended by ${result.signal}`;
   const words = result.stderr.toString().trim().split('\n').at(-1) ?? '';
   return `the script ended with status ${result.code}${words === '' ? '' : `: ${words}`}`;
-}
-
-function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done(): void {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    }
-    signal?.addEventListener('abort', done, { once: true });
-  });
 }

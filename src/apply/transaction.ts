@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
+import { stepsInOrder } from '../plan/activation.ts';
 import type { Change, Plan, PlannedFile } from '../plan/plan.ts';
 import {
   isAllowedFile,
   isCgroupPath,
   isUnitName,
   propertyUnit,
-  STEP_CLASSES,
   type StepClass,
   stepClass,
 } from './allowed.ts';
@@ -138,7 +138,7 @@ function reasonToRefuse(plan: Plan): { reason: 'plan-unsafe' | 'plan-damaged'; d
 
 /** What the template's functions take from outside: settings, and the lists of files, changes, steps and units. */
 function planData(plan: Plan, options: TransactionOptions, confirm: boolean, guardSeconds: number): string {
-  const steps = orderedSteps(plan);
+  const steps = classedSteps(plan);
   const units = unitsToRead(plan);
   const verifyUnits = [...new Set(plan.files.flatMap((file) => unitToVerify(file) ?? []))];
   const bytes = plan.files.reduce(
@@ -249,19 +249,13 @@ function allSteps(plan: Plan) {
   return plan.changes.flatMap((change) => change.activation.steps);
 }
 
-/**
- * Each distinct step once. Files are all in place when the first runs, so what reads them goes first and what sets a
- * single value of the kernel last, where no reload can undo it.
- */
-function orderedSteps(plan: Plan): [StepClass, string[]][] {
-  const steps = new Map<string, [StepClass, string[]]>();
-  for (const { command } of allSteps(plan)) {
+/** Class and words of each step, in the planner's order: what reads files first, single values of the kernel last. */
+function classedSteps(plan: Plan): [StepClass, string[]][] {
+  return stepsInOrder(plan.changes.map(({ activation }) => activation)).map(({ command }) => {
     const kind = stepClass(command);
     if (kind === null) throw new Error('a step that was not checked');
-    const words = command.kind === 'argv' ? [...command.argv] : [command.path, command.value];
-    steps.set(JSON.stringify([kind, words]), [kind, words]);
-  }
-  return [...steps.values()].sort(([a], [b]) => STEP_CLASSES.indexOf(a) - STEP_CLASSES.indexOf(b));
+    return [kind, command.kind === 'argv' ? command.argv : [command.path, command.value]];
+  });
 }
 
 /** Arguments of the one `systemctl show` that tells what systemd makes of the change. Patterns match loaded units. */

@@ -28,10 +28,9 @@ export function plannedFile(
   after: string | Uint8Array | null,
   mode = 0o644,
 ): PlannedFile {
-  const owner = { uid: process.getuid?.() === 0 ? 0 : 0, gid: 0 };
   return {
     path,
-    before: before === null ? null : { ...side(before, mode), ...owner },
+    before: before === null ? null : { ...side(before, mode), uid: 0, gid: 0 },
     after: after === null ? null : side(after, mode),
   };
 }

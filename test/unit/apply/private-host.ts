@@ -18,7 +18,7 @@ import { dirname, join } from 'node:path';
 /**
  * A root directory of its own in a mount namespace of its own, with this machine's programs and a systemd of a few
  * lines of shell: enough to run the transaction for real, with real files, renames and kills, and to look at every byte
- * it leaves. What systemd and the kernel make of it is tested on real hosts (test/hosts/apply.test.ts).
+ * it leaves. Needs root. What systemd and the kernel make of it is tested on real hosts (test/hosts/apply.test.ts).
  */
 export class PrivateHost {
   readonly root = mkdtempSync(join(tmpdir(), 'tasksctl-host-'));
@@ -152,8 +152,7 @@ export class PrivateHost {
       'shift',
       'exec chroot . /usr/bin/env -i "$@"',
     ].join('\n');
-    const flags = process.getuid?.() === 0 ? ['-m'] : ['-m', '-U', '-r'];
-    return ['unshare', ...flags, '--propagation', 'private', 'sh', '-c', mounts, 'sh', this.root, ...shell];
+    return ['unshare', '-m', '--propagation', 'private', 'sh', '-c', mounts, 'sh', this.root, ...shell];
   }
 
   dispose(): void {
