@@ -128,8 +128,3 @@ export type Change = z.infer<typeof change>;
 export type Activation = z.infer<typeof activation>;
 export type PlanStep = z.infer<typeof step>;
 export type PlannedFile = z.infer<typeof plannedFile>;
-
-/** The JSON Schema of a plan, as published in docs/schema/. */
-export function planJsonSchema(): z.core.JSONSchema.BaseSchema {
-  return z.toJSONSchema(planSchema);
-}

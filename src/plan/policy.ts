@@ -74,7 +74,8 @@ const kernelRule = z.strictObject({
 });
 const kernel = z.strictObject({ pid_max: kernelRule.optional(), 'threads-max': kernelRule.optional() });
 
-const policyFile = z
+/** A policy file. What a schema cannot say (patterns, value beside floor) `parsePolicy` checks. */
+export const policySchema = z
   .strictObject({
     schema: z.literal('tasksctl/policy/1', { error: 'must be tasksctl/policy/1' }),
     name: z
@@ -109,7 +110,7 @@ const policyFile = z
   })
   .describe('tasksctl policy: what task limits should be');
 
-type PolicyText = z.infer<typeof policyFile>;
+type PolicyText = z.infer<typeof policySchema>;
 type RuleText = z.infer<typeof namedRule>;
 type KernelRuleText = z.infer<typeof kernelRule>;
 
@@ -165,11 +166,6 @@ export type ParsedPolicy =
   | { readonly ok: true; readonly policy: Policy }
   | { readonly ok: false; readonly problems: readonly PolicyProblem[] };
 
-/** The JSON Schema of a policy file, for editors; what it cannot say (patterns, value besides floor) `parsePolicy` checks. */
-export function policyJsonSchema(): z.core.JSONSchema.BaseSchema {
-  return z.toJSONSchema(policyFile, { io: 'input' });
-}
-
 /** Reads a policy; `file` is its name for messages. All problems are found at once, in the order of the text. */
 export function parsePolicy(text: string, file: string): ParsedPolicy {
   if (text.length > MAX_POLICY_CHARS) {
@@ -194,7 +190,7 @@ export function parsePolicy(text: string, file: string): ParsedPolicy {
       problems: [...problems, { code: 'policy-syntax', severity: 'error', message, file }],
     };
   }
-  const checked = policyFile.safeParse(content.value);
+  const checked = policySchema.safeParse(content.value);
   const issues = [
     ...(checked.error?.issues ?? []).flatMap((issue) => findingsOf(issue, content.value)),
     ...contradictions(content.value),
@@ -279,7 +275,7 @@ function unknownKey(path: readonly PropertyKey[], key: string): Finding {
 }
 
 function knownKeys([section, ...below]: readonly PropertyKey[]): readonly string[] {
-  if (section === undefined) return Object.keys(policyFile.shape);
+  if (section === undefined) return Object.keys(policySchema.shape);
   if (section === 'kernel') return Object.keys(below.length === 0 ? kernel.shape : kernelRule.shape);
   return Object.keys(section === 'users' || section === 'units' ? namedRule.shape : rule.shape);
 }

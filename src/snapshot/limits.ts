@@ -10,7 +10,7 @@ import {
   type TaskCount,
   type TasksMax,
 } from '../systemd/tasks-max.ts';
-import { sliceParents, userSlice } from '../systemd/unit-name.ts';
+import { sliceParents, unitOfCgroup, userSlice } from '../systemd/unit-name.ts';
 import { limitDisagreements } from './limit-disagreements.ts';
 import { describeProvenance, type Provenance, provenancePlace } from './provenance.ts';
 import { resolveContextOf } from './resolve-context.ts';
@@ -285,7 +285,7 @@ function unitRows(
   const rows: Row[] = [];
   const taken = new Set<string>();
   for (const unit of snapshot.units) {
-    const type = unit.id.slice(unit.id.lastIndexOf('.') + 1);
+    const type = typeOf(unit.id);
     if (!CGROUP_TYPES.has(type)) continue;
     const active = unit.active !== 'inactive' && unit.active !== 'failed';
     if (!active && unit.load !== 'loaded') continue;
@@ -298,7 +298,7 @@ function unitRows(
       active,
       cgroup: path,
       slice: unit.slice ?? null,
-      configured: ctx === null ? null : configuredOf(ctx, unit, type, base, managerDefault),
+      configured: ctx === null ? null : configuredOf(ctx, unit, base, managerDefault),
       manager: parseCount(unit.tasksMax),
       ...usage(path === null ? undefined : cgroups.get(path)),
     });
@@ -307,19 +307,28 @@ function unitRows(
     const limited = cgroup.max !== undefined && cgroup.max !== 'max';
     // Below a unit most cgroups only sort processes; those count that limit them, or where forks were refused.
     if (taken.has(cgroup.path) || (!limited && (cgroup.events ?? 0) === 0)) continue;
+    const component = cgroup.path.slice(cgroup.path.lastIndexOf('/') + 1);
+    // Not every unit with a cgroup is among those that were asked for: sockets and mounts are told by their cgroup.
+    const unit = unitOfCgroup(cgroup.path);
+    const isUnit =
+      unit !== null && CGROUP_TYPES.has(typeOf(unit)) && (component === unit || component === `_${unit}`);
     rows.push({
-      ref: { kind: 'cgroup', path: cgroup.path },
-      name: cgroup.path.slice(cgroup.path.lastIndexOf('/') + 1),
-      type: 'cgroup',
+      ref: isUnit ? { kind: 'unit', unit } : { kind: 'cgroup', path: cgroup.path },
+      name: isUnit ? unit : component,
+      type: isUnit ? typeOf(unit) : 'cgroup',
       active: true,
       cgroup: cgroup.path,
       slice: null,
-      configured: null,
+      configured: isUnit && ctx !== null ? configuredOf(ctx, { id: unit }, base, managerDefault) : null,
       manager: null,
       ...usage(cgroup),
     });
   }
   return rows;
+}
+
+function typeOf(unit: string): string {
+  return unit.slice(unit.lastIndexOf('.') + 1);
 }
 
 function usage(
@@ -335,8 +344,7 @@ function usage(
 
 function configuredOf(
   ctx: ResolveContext,
-  unit: SnapshotUnit,
-  type: string,
+  unit: Pick<SnapshotUnit, 'id' | 'tasksMax' | 'transient'>,
   base: bigint,
   managerDefault: HostLimits['managerDefault'],
 ): UnitLimit['configured'] {
@@ -351,7 +359,7 @@ function configuredOf(
     const text = 'systemctl show says so, no file does: set by whoever made the unit';
     return { limit, value: tasksMaxOf(manager), count: manager, provenance: { kind: 'live', text } };
   }
-  return { limit, value, count, provenance: unitProvenance(limit, type, managerDefault) };
+  return { limit, value, count, provenance: unitProvenance(limit, typeOf(unit.id), managerDefault) };
 }
 
 /** One level of the hierarchy: what it and all above it leave. */
