@@ -46,8 +46,12 @@ await build({
   logLevel: 'warning',
   plugins: [withoutNative, withoutLocales],
   banner: {
-    // CommonJS packages in the bundle call require() for Node's own modules.
-    js: "#!/usr/bin/env node\nimport { createRequire as createBundleRequire } from 'node:module';\nconst require = createBundleRequire(import.meta.url);",
+    // CommonJS packages in the bundle call require() for Node's own modules, and one wants to know where it is.
+    js: [
+      '#!/usr/bin/env node',
+      "import { createRequire as createBundleRequire } from 'node:module';",
+      'const require = createBundleRequire(import.meta.url), __dirname = import.meta.dirname;',
+    ].join('\n'),
   },
 });
 await chmod(join(outdir, 'tasksctl.js'), 0o755);

@@ -25,7 +25,8 @@ async function askOnTerminal(prompt: string): Promise<string | null> {
     writeSync(output, escapeText(prompt));
     const line = await typedLine(input);
     writeSync(output, '\n');
-    if (line.end === 'interrupted') process.kill(process.pid, 'SIGINT');
+    // A raw terminal makes no signal of Ctrl-C; whoever listens for one is told at once.
+    if (line.end === 'interrupted') process.emit('SIGINT');
     return line.end === 'entered' ? line.text : null;
   } finally {
     input.setRawMode(false);

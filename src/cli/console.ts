@@ -1,4 +1,5 @@
 import { diagnosticLines } from '../report/diagnostic-text.ts';
+import { wrap } from '../report/layout.ts';
 import { createStyle, type Style } from '../report/style.ts';
 import { escapeJson, escapeText, join, type SafeText, safe } from '../report/terminal-escape.ts';
 import { EXIT, FAILURE_EXIT } from './exit-code.ts';
@@ -45,8 +46,9 @@ export class Console {
   /** A remark beside the result. With --json it is left out: whatever matters to a program is in the document. */
   async notice(severity: 'warning' | 'note', text: SafeText): Promise<void> {
     if (this.json) return;
-    const paint = severity === 'warning' ? this.#errorStyle.yellow : this.#errorStyle.cyan;
-    await write(this.io.stderr, safe`${paint(escapeText(severity))}: ${text}\n`);
+    const style = this.#errorStyle;
+    const paint = severity === 'warning' ? style.yellow : style.cyan;
+    await write(this.io.stderr, linesOf(prefixed(severity, text, style, paint)));
   }
 
   /** Says why the command failed. */
@@ -78,9 +80,27 @@ function failureText(failure: Failure, json: boolean, style: Style): SafeText {
   const place = [file, line, column].filter((part) => part !== undefined).join(':');
   const where = place === '' || message.includes(place) ? '' : `${place}: `;
   // Only our own words may have lines: a suggestion of the argument parser, a stack.
-  const lines = kind === 'usage' || kind === 'internal' ? message.split('\n') : [message];
-  const problems = (failure.problems ?? []).flatMap((problem) => diagnosticLines(problem, style));
-  const text = join([`${where}${lines[0] ?? ''}`, ...lines.slice(1)].map(escapeText), safe`\n`);
-  const advice = help === undefined ? safe`` : safe`\nhelp: ${escapeText(help)}`;
-  return join([...problems, safe`${style.red(safe`error`)}: ${text}${advice}`, safe``], safe`\n`);
+  const [first = '', ...more] = kind === 'usage' || kind === 'internal' ? message.split('\n') : [message];
+  return linesOf([
+    ...(failure.problems ?? []).flatMap((problem) => diagnosticLines(problem, style)),
+    ...prefixed('error', escapeText(where + first), style, style.red),
+    ...more.map(escapeText),
+    // Not broken: there may be a command in it to copy.
+    ...(help === undefined ? [] : [safe`help: ${escapeText(help)}`]),
+  ]);
+}
+
+/** `error: text`, broken to the width of the terminal. */
+function prefixed(
+  word: 'error' | 'warning' | 'note',
+  text: SafeText,
+  style: Style,
+  paint: (text: SafeText) => SafeText,
+): SafeText[] {
+  const [first = safe``, ...more] = wrap(text, `${word}: `.length, style);
+  return [safe`${paint(escapeText(word))}: ${first}`, ...more.map((line) => safe`  ${line}`)];
+}
+
+function linesOf(lines: readonly SafeText[]): SafeText {
+  return join([...lines, safe``], safe`\n`);
 }

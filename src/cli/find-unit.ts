@@ -1,7 +1,7 @@
 import type { HostLimits, UnitLimit } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { type Failed, failed } from './failure.ts';
-import { suggest } from './suggest.ts';
+import { suggestUnits } from './suggest.ts';
 
 type Found = { readonly kind: 'found'; readonly unit: UnitLimit } | Failed;
 
@@ -20,7 +20,7 @@ export function findUnit(snapshot: Snapshot, limits: HostLimits, name: string): 
     if (unit !== undefined) return { kind: 'found', unit };
   }
   const known = limits.units.map((row) => (row.type === 'cgroup' ? (row.cgroup ?? row.name) : row.name));
-  const similar = suggest(name, known);
+  const similar = suggestUnits(name, known);
   return failed({
     kind: 'unit-not-found',
     message: `${snapshot.host.hostname} has no unit ${name}.`,

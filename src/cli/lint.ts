@@ -7,7 +7,7 @@ import type { Outcome } from './failure.ts';
 import type { OutputOptions, SourceOptions } from './options.ts';
 import { notePartialData, readSource } from './read-source.ts';
 
-export interface LintOptions extends SourceOptions, OutputOptions {}
+export type LintOptions = SourceOptions & OutputOptions;
 
 /** `tasksctl lint` */
 export async function lintHost(console: Console, options: LintOptions): Promise<Outcome> {

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileDiff } from '../plan/file-diff.ts';
+import { nearestName } from '../plan/nearest-name.ts';
 import type { Plan } from '../plan/plan.ts';
 import { planHost } from '../plan/plan-host.ts';
 import { type Policy, parsePolicy } from '../plan/policy.ts';
@@ -13,7 +14,6 @@ import type { OutputOptions, SourceOptions } from './options.ts';
 import { packageRoot } from './package-root.ts';
 import { readText } from './read-file.ts';
 import { notePartialData, readSource } from './read-source.ts';
-import { suggest } from './suggest.ts';
 import type { Io } from './terminal.ts';
 import { writeResult } from './write-file.ts';
 
@@ -66,11 +66,11 @@ async function readPolicy(
     const directory = join(packageRoot(), 'templates/policies');
     const names = (await readdir(directory)).flatMap((file) => /^(.+)\.yaml$/.exec(file)?.[1] ?? []);
     if (!names.includes(path)) {
-      const similar = suggest(path, names);
+      const near = nearestName(path, names);
       return failed({
         kind: 'usage',
         message: `There is no policy template ${path}; there are ${names.join(', ')}.`,
-        help: similar.length > 0 ? `Did you mean ${similar[0]}?` : `A file of that name is ./${path}`,
+        help: near !== null ? `Did you mean ${near}?` : `A file of that name is ./${path}`,
       });
     }
     path = join(directory, `${path}.yaml`);

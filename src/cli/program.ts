@@ -162,11 +162,11 @@ function definePlan(program: Command, run: Run): void {
     .addHelpText(
       'after',
       `
-Templates are the files in templates/policies/; a file with such a name is ./NAME.
+Templates are the files in templates/policies/; a file of such a name is ./NAME
 
 Examples:
-  tasksctl plan                                        this machine, by the default policy
-  tasksctl plan -t web1 --policy web.yaml --out web1.plan.json
+  tasksctl plan                          this machine, by the default policy
+  tasksctl plan -t web1 --policy web.yaml --out plan.json
   tasksctl plan --snapshot web1.json --detailed-exitcode`,
     )
     .action((options: PlanOptions) =>

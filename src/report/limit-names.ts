@@ -1,4 +1,5 @@
-import type { LimitRef, Provenance } from '../snapshot/limits.ts';
+import type { LimitRef } from '../snapshot/limits.ts';
+import { describeProvenance, type Provenance } from '../snapshot/provenance.ts';
 import { formatTasksMax, type TaskCount, type TasksMax } from '../systemd/tasks-max.ts';
 import { escapeText, type SafeText, safe } from './terminal-escape.ts';
 
@@ -38,7 +39,7 @@ export function formatValue(value: TasksMax, count: TaskCount): SafeText {
 
 /** `file:line`, or whose default it is. */
 export function formatProvenance(provenance: Provenance): SafeText {
-  return escapeText(provenance.kind === 'file' ? `${provenance.file}:${provenance.line}` : provenance.text);
+  return escapeText(describeProvenance(provenance));
 }
 
 /** A share as whole percent; `0%` only for nothing, `100%` only for all. */

@@ -1,10 +1,11 @@
+import { matchesPattern } from '../plan/unit-pattern.ts';
 import type { UnitLimit } from '../snapshot/limits.ts';
 import { compareTaskCount, type TaskCount } from '../systemd/tasks-max.ts';
 
 export interface UnitFilter {
   /** Inactive units and bare cgroups without a limit of their own, too. */
   readonly all: boolean;
-  /** Unit names or shell patterns of them; empty: every unit. */
+  /** Names or patterns of units, as a policy has them; empty: every unit. */
   readonly globs: readonly string[];
   /** Only units that use at least this share (0 to 1) of their tightest limit; null: any. */
   readonly over: number | null;
@@ -14,7 +15,7 @@ export interface UnitFilter {
 export function selectUnits(units: readonly UnitLimit[], filter: UnitFilter): UnitLimit[] {
   const { globs } = filter;
   return units.filter((unit) => {
-    if (globs.length > 0 && !globs.some((glob) => matchesGlob(unit.name, glob))) return false;
+    if (globs.length > 0 && !globs.some((glob) => matchesPattern(glob, unit.name))) return false;
     if (filter.over !== null && (unit.utilization === null || unit.utilization < filter.over)) return false;
     // Who asks for a name wants that row, whatever its state.
     return filter.all || globs.length > 0 || isOfInterest(unit);
@@ -42,47 +43,4 @@ export function byLeastHeadroom(units: readonly UnitLimit[]): UnitLimit[] {
   return [...units].sort(
     (a, b) => (b.utilization ?? -1) - (a.utilization ?? -1) || compareTaskCount(left(a), left(b)),
   );
-}
-
-/**
- * Whether a unit name is `glob` itself or matches it as a shell pattern (`*`, `?`, `[a-z]`, `[!a]`), as fnmatch(3)
- * without flags does for systemctl.
- */
-export function matchesGlob(name: string, glob: string): boolean {
-  return name === glob || globPattern(glob).test(name);
-}
-
-function globPattern(glob: string): RegExp {
-  let source = '';
-  for (let i = 0; i < glob.length; i++) {
-    const character = glob[i] ?? '';
-    const close = character === '[' ? glob.indexOf(']', glob[i + 1] === '!' ? i + 3 : i + 2) : -1;
-    if (character === '*') source += source.endsWith('.*') ? '' : '.*';
-    else if (character === '?') source += '.';
-    else if (close > 0) {
-      source += bracketPattern(glob.slice(i + 1, close));
-      i = close;
-    } else if (character === '\\' && i + 1 < glob.length) {
-      i += 1;
-      source += escapeRegExp(glob[i] ?? '');
-    } else source += escapeRegExp(character);
-  }
-  return new RegExp(`^${source}$`, 'su');
-}
-
-/** What stands between `[` and `]`; a range that runs backwards matches nothing, as in fnmatch. */
-function bracketPattern(body: string): string {
-  const negated = body.startsWith('!');
-  const set = (negated ? body.slice(1) : body).replace(/[\\\]^[]/g, '\\$&');
-  const pattern = `[${negated ? '^' : ''}${set}]`;
-  try {
-    new RegExp(pattern, 'u');
-    return pattern;
-  } catch {
-    return '(?!)';
-  }
-}
-
-function escapeRegExp(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
 }

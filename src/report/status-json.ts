@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { HostLimits, Provenance, UnitLimit } from '../snapshot/limits.ts';
+import type { HostLimits, UnitLimit } from '../snapshot/limits.ts';
+import { describeProvenance, type Provenance, provenancePlace } from '../snapshot/provenance.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Assignment, ResolvedLimit } from '../systemd/resolve.ts';
 import { formatTasksMax, type TaskCount, type TasksMax } from '../systemd/tasks-max.ts';
@@ -169,10 +170,7 @@ function configuredJson(setting: {
   return {
     value: formatTasksMax(setting.value),
     count: String(setting.count),
-    provenance:
-      provenance.kind === 'file'
-        ? { text: `${provenance.file}:${provenance.line}`, file: provenance.file, line: provenance.line }
-        : { text: provenance.text },
+    provenance: { text: describeProvenance(provenance), ...provenancePlace(provenance) },
     assignments: setting.limit.assignments.map(assignmentJson),
   };
 }

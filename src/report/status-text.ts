@@ -17,7 +17,7 @@ import { type TreeRow, treeRows } from './unit-tree.ts';
 /** Columns from which each row also shows the unit's own limit and where that is set. */
 const WIDE = 110;
 
-const BAR_WIDTH = 8;
+const BAR_WIDTH = 6;
 
 /** Use from which a row is drawn as near its limit, and as nearly out of tasks. */
 const NEAR = 0.8;
@@ -104,7 +104,7 @@ function columns(style: Style): Column[] {
     { title: safe`PEAK`, align: 'right' },
     { title: safe`LIMIT`, align: 'right' },
     { title: safe`REJ`, align: 'right' },
-    { title: safe`BOUND BY`, align: 'left', min: 16 },
+    { title: safe`BOUND BY`, align: 'left', min: 18 },
   ];
   if (!isWide(style)) return narrow;
   return [

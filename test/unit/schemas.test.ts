@@ -2,16 +2,23 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { planSchema } from '../../src/plan/plan.ts';
+import { policySchema } from '../../src/plan/policy.ts';
 import { lintSchema } from '../../src/report/lint-json.ts';
 import { statusSchema } from '../../src/report/status-json.ts';
 import { snapshotSchema } from '../../src/snapshot/snapshot.ts';
 
 /** Documents other programs read. `npm run schemas` writes the files. */
-const PUBLISHED = { snapshot: snapshotSchema, status: statusSchema, plan: planSchema, lint: lintSchema };
+const PUBLISHED = {
+  policy: policySchema,
+  snapshot: snapshotSchema,
+  status: statusSchema,
+  plan: planSchema,
+  lint: lintSchema,
+};
 
 describe('docs/schema', () => {
   it.each(Object.entries(PUBLISHED))('%s.schema.json is the schema the program has', async (name, schema) => {
-    const json = { title: `tasksctl ${name}`, ...z.toJSONSchema(schema) };
+    const json = { title: `tasksctl ${name}`, ...z.toJSONSchema(schema, { io: 'input' }) };
     const text = `${JSON.stringify(json, null, 2)}\n`;
     await expect(text).toMatchFileSnapshot(`../../docs/schema/${name}.schema.json`);
     // And any validator can use it.

@@ -40,6 +40,14 @@ describe('the bundle', () => {
     expect(stdout).toContain('user-1000.slice');
   });
 
+  it('has SSH that works as far as a port where nobody listens', () => {
+    const { stderr, status } = spawnSync(program, ['status', '-t', '127.0.0.1:1', '--json'], {
+      encoding: 'utf8',
+    });
+    expect(status).toBe(1);
+    expect(JSON.parse(stderr)).toMatchObject({ kind: 'refused' });
+  });
+
   it('holds no path of the machine it was built on', () => {
     expect(readFileSync(program, 'utf8')).not.toContain(root);
   });

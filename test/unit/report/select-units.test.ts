@@ -1,7 +1,5 @@
-import { spawnSync } from 'node:child_process';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { byLeastHeadroom, matchesGlob, selectUnits } from '../../../src/report/select-units.ts';
+import { byLeastHeadroom, selectUnits } from '../../../src/report/select-units.ts';
 import { exampleUnits, unitRow } from './example-host.ts';
 
 const ANY = { all: false, globs: [], over: null };
@@ -59,63 +57,5 @@ describe('byLeastHeadroom', () => {
       'roomy.service',
       'free.service',
     ]);
-  });
-});
-
-describe('matchesGlob', () => {
-  it.each([
-    ['user-1000.slice', 'user-*.slice', true],
-    ['user.slice', 'user-*.slice', false],
-    ['getty@tty1.service', 'getty@tty[1-3].service', true],
-    ['getty@tty1.service', 'getty@tty[!1].service', false],
-    ['a.service', '?.service', true],
-    ['dev-a\\x2db.swap', 'dev-a\\x2db.swap', true],
-    ['a]b', 'a[]]b', true],
-    ['a^b', 'a[x^]b', true],
-    ['a[b', 'a[b', true],
-    ['a+b', 'a+b', true],
-    ['ab', 'a[z-a]b', false],
-    ['a\nb', 'a*b', true],
-    ['\u{1f600}', '?', true],
-  ])('%j by %j: %j', (name, glob, matches) => {
-    expect(matchesGlob(name, glob)).toBe(matches);
-  });
-
-  it('agrees with what a shell makes of the pattern', () => {
-    const part = fc.constantFrom(
-      '*',
-      '?',
-      'a',
-      'b',
-      '-',
-      '.',
-      '[ab]',
-      '[!a]',
-      '[a-c]',
-      '\\*',
-      '+',
-      '(',
-      '|',
-      '^',
-      '$',
-    );
-    const cases = fc.sample(
-      fc.tuple(
-        fc.array(fc.constantFrom('a', 'b', 'c', '-', '.', '*', '+', '(', '|', '^', '$'), { maxLength: 6 }),
-        fc.array(part, { maxLength: 6 }),
-      ),
-      1000,
-    );
-    const pairs = cases.map(([name, glob]) => [name.join(''), glob.join('')] as const);
-    const script =
-      'while IFS= read -r name && IFS= read -r glob; do case $name in $glob) echo y;; *) echo n;; esac; done';
-    const input = pairs.map(([name, glob]) => `${name}\n${glob}\n`).join('');
-    const { stdout } = spawnSync('bash', ['-c', script], { input });
-    const shell = stdout.toString().trim().split('\n');
-    for (const [i, [name, glob]] of pairs.entries()) {
-      // A pattern that is the name itself matches in any case here: unit names contain backslashes.
-      if (name === glob) continue;
-      expect([name, glob, matchesGlob(name, glob)]).toEqual([name, glob, shell[i] === 'y']);
-    }
   });
 });
