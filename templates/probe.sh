@@ -88,7 +88,7 @@ in_batches() { # FUNCTION FILE...
 
 in_time() { # COMMAND...
   "$@"
-  [ $? -lt 124 ] || echo @timeout
+  case $? in 124 | 137) echo @timeout ;; esac
 }
 
 # Tells of an output with `@timeout` or `@newline` in it.
@@ -136,8 +136,8 @@ add_extra() { # PATH
 }
 
 stat_rows() { # FILE...
-  # Newer GNU stat quotes the names of %N unless told not to.
-  QUOTING_STYLE=literal bounded 10 stat -c '%f %u %g %s %n|%N' -- "$@" 2>/dev/null
+  # Newer GNU stat quotes the names of %N unless told not to. No name has two slashes side by side.
+  QUOTING_STYLE=literal bounded 10 stat -c '%f %u %g %s %n//%N' -- "$@" 2>/dev/null
 }
 
 matching() { # FILE...
@@ -199,7 +199,7 @@ read_manager() {
       return
       ;;
   esac
-  manager=$(bounded 10 systemctl --no-pager show \
+  manager=$(bounded 20 systemctl --no-pager show \
     -p Version,Features,UnitPath,DefaultTasksMax,ControlGroup,SystemState,Virtualization 2>/dev/null)
   failed $? systemd 'systemctl show'
   frame manager "$manager"
@@ -221,7 +221,7 @@ find_pids_root() {
   for line in $mounts; do
     IFS=' '
     # Fields: id, parent, device, root, mount point.
-      set -- $line
+    set -- $line
     IFS=$nl
     case $line in
       *' - cgroup '*)
@@ -297,6 +297,12 @@ read_sessions() {
   frame processes "$(grep -sHE '^(Name:|Uid:|Max processes)' "$@")"
 }
 
+tell_unreadable() { # DIRECTORY
+  if [ ! -r "$1" ] || [ ! -x "$1" ]; then
+    problem files no-permission "$1 cannot be listed"
+  fi
+}
+
 # Sets `patterns`: everything in and one level below the directories in which systemd, sysctl and PAM look, and some
 # in which people put such files by mistake.
 find_directories() {
@@ -320,7 +326,10 @@ find_directories() {
   done
   # As named and as they are: a link to one of them leads nowhere new.
   listed=$directories
-  patterns="/etc/sysctl.conf$nl/etc/security/limits.conf$nl/etc/security/limits.d/*$nl/usr/etc/security/limits.conf$nl/usr/etc/security/limits.d/*"
+  patterns=/etc/sysctl.conf
+  for directory in /etc/security /usr/etc/security; do
+    patterns="$patterns$nl$directory/limits.conf$nl$directory/limits.d/*"
+  done
   for root in $roots; do
     directories=$directories$nl$root/systemd
     patterns="$patterns$nl$root/sysctl.d/*"
@@ -332,7 +341,7 @@ find_directories() {
     follow "$directory" || continue
     case $nl$seen$nl in *"$nl$at$nl"*) continue ;; esac
     seen=$seen$nl$at
-    if [ ! -r "$at" ] || [ ! -x "$at" ]; then problem files no-permission "$at"; fi
+    tell_unreadable "$at"
     case $directory in
       /etc/systemd | /run/systemd) patterns="$patterns$nl$at/*.conf$nl$at/*.d/*" ;;
       */systemd) patterns="$patterns$nl$at/*.conf$nl$at/*.conf.d/*" ;;
@@ -348,7 +357,7 @@ follow_links() {
   for row in $rows; do
     case $row in a*) ;; *) continue ;; esac
     name=${row#* * * * }
-    name=${name%%|*}
+    name=${name%%//*}
     target=${row##* -> }
     target=${target#\'}
     target=${target%\'}
@@ -367,11 +376,18 @@ follow_links() {
 # Sorts the regular files of `rows` into `candidates`, `always` (read whatever is in them) and `unreadable`.
 sort_rows() {
   for row in $rows; do
-    case $row in 8*) ;; *) continue ;; esac
     name=${row#* * * * }
     size=${row%" $name"}
     size=${size##* }
-    name=${name%%|*}
+    name=${name%%//*}
+    case $row in
+      8*) ;;
+      4*)
+        case $name in *.d) tell_unreadable "$name" ;; esac
+        continue
+        ;;
+      *) continue ;;
+    esac
     [ "$size" -le "$max_file" ] || continue
     if [ ! -r "$name" ]; then
       unreadable=$unreadable$nl$name
@@ -459,7 +475,7 @@ read_kernel_log() {
   for reader in dmesg 'journalctl -kbq --no-pager -o short-monotonic -n 20000'; do
     have "${reader%% *}" || continue
     IFS=' '
-      log=$({ bounded 5 $reader 2>/dev/null || echo @failed; } |
+    log=$({ bounded 5 $reader 2>/dev/null || echo @failed; } |
       grep -F -e 'fork rejected by pids controller' -e @failed | tail -n 200)
     IFS=$nl
     case $log in *@failed) continue ;; esac

@@ -4,7 +4,7 @@ import type { SnapshotFile, SnapshotProblem } from './snapshot.ts';
 
 /** What templates/probe.sh prints about files. */
 export interface ProbeFiles {
-  /** Lines `MODE UID GID SIZE NAME|LINK`, see `parseRow`. */
+  /** Lines `MODE UID GID SIZE NAME//LINK`, see `parseRow`. */
   readonly rows: readonly string[];
   /** Lines `SIZE NAME`, an empty line, and the bytes of these files one after the other in hexadecimal. */
   readonly contents: readonly string[];
@@ -49,7 +49,7 @@ type Report = (reason: SnapshotProblem['reason'], detail: string) => void;
 function parseRows(rows: readonly string[], problem: Report): Map<string, SnapshotFile> {
   // GNU stat before 8.25 quotes and escapes the names of %N whatever it is told; others quote those of links only,
   // busybox, or none, and escape nothing.
-  const escaped = rows.some((row) => !row.startsWith('a') && /\|'\//.test(row));
+  const escaped = rows.some((row) => !row.startsWith('a') && /\/\/'\//.test(row));
   const files = new Map<string, SnapshotFile>();
   for (const row of rows) {
     // `@timeout`, `@newline`: the probe makes problems of these itself.
@@ -63,29 +63,24 @@ function parseRows(rows: readonly string[], problem: Report): Map<string, Snapsh
   return files;
 }
 
-/** A row is what `stat -c '%f %u %g %s %n|%N'` prints: NAME stands in it twice, the second time with the target. */
+/**
+ * A row is what `stat -c '%f %u %g %s %n//%N'` prints: NAME stands in it twice, the second time with the target of a
+ * link.
+ */
 function parseRow(row: string, escaped: boolean): SnapshotFile | null {
-  const match = /^([0-9a-f]{1,8}) ([0-9]{1,10}) ([0-9]{1,10}) ([0-9]{1,15}) (\/.*)$/s.exec(row);
+  const match = /^([0-9a-f]{1,8}) ([0-9]{1,10}) ([0-9]{1,10}) ([0-9]{1,15}) (\/.*?)\/\/(.*)$/s.exec(row);
   if (match === null) return null;
-  const [, hexMode = '', uid = '', gid = '', size = '', names = ''] = match;
+  const [, hexMode = '', uid = '', gid = '', size = '', path = '', again = ''] = match;
   const mode = Number.parseInt(hexMode, 16);
   const type = typeOf(mode);
-  const common = { mode: mode & 0o7777, uid: Number(uid), gid: Number(gid), size: Number(size) };
-  for (let bar = names.indexOf('|'); bar >= 0; bar = names.indexOf('|', bar + 1)) {
-    const path = names.slice(0, bar);
-    const again = names.slice(bar + 1);
-    const quoted = again.startsWith("'");
-    const shown = quoted ? `'${escaped ? escapeName(path) : path}'` : path;
-    if (type !== 'symlink') {
-      if (again === shown) return { path, type, ...common };
-      continue;
-    }
-    if (!again.startsWith(`${shown} -> `)) continue;
-    const rest = again.slice(shown.length + ' -> '.length);
-    const inner = quoted ? rest.slice(1, -1) : rest;
-    return { path, type, ...common, target: escaped ? unescapeName(inner) : inner };
-  }
-  return null;
+  const common = { path, type, mode: mode & 0o7777, uid: Number(uid), gid: Number(gid), size: Number(size) };
+  if (type !== 'symlink') return common;
+  const quoted = again.startsWith("'");
+  const shown = quoted ? `'${escaped ? escapeName(path) : path}'` : path;
+  if (!again.startsWith(`${shown} -> `)) return null;
+  const rest = again.slice(shown.length + ' -> '.length);
+  const target = quoted ? rest.slice(1, -1) : rest;
+  return { ...common, target: escaped ? unescapeName(target) : target };
 }
 
 function typeOf(mode: number): SnapshotFile['type'] {

@@ -30,7 +30,7 @@ async function text(host: LabHost, script: string): Promise<string> {
 const trouble = {
   '/etc/systemd/system/probe-a.service': '[Service]\nExecStart=/bin/sleep infinity\nSlice=probe-x.slice\n',
   '/etc/systemd/system/probe-a.service.d/90 with space.conf': '[Service]\nTasksMax=77\n',
-  '/etc/systemd/system/probe-a.service.d/a"quote\\.conf': '[Service]\nTasksMax=78\n',
+  '/etc/systemd/system/probe-a.service.d/a|"quote\\.conf': '[Service]\nTasksMax=78\n',
   '/etc/systemd/system/probe-x.slice': '[Slice]\nTasksMax=500\n',
   // A fragment and a directory of drop-ins that live elsewhere, behind links.
   '/opt/v1/probe-b.service': '[Service]\nExecStart=/bin/sleep infinity\nTasksMax=33\n',
@@ -52,6 +52,7 @@ const furnish = `
   mkfifo /etc/systemd/system/probe-fifo.service
   truncate -s 100M /etc/sysctl.d/huge.conf
   chmod 600 /etc/security/limits.d/90-nproc.conf
+  mkdir -m 700 /etc/systemd/system/probe-private.service.d
   systemctl daemon-reload
   systemctl start probe-a.service probe-b.service
   systemctl set-property user-0.slice TasksMax=4000
@@ -247,6 +248,11 @@ describe.skipIf(containersUnavailable() !== null)('a snapshot of', () => {
         part: 'files',
         reason: 'no-permission',
         detail: '/etc/security/limits.d/90-nproc.conf cannot be read',
+      });
+      expect(snapshot.problems).toContainEqual({
+        part: 'files',
+        reason: 'no-permission',
+        detail: '/etc/systemd/system/probe-private.service.d cannot be listed',
       });
       expect(snapshot.units.map(({ id }) => id)).toEqual(root.units.map(({ id }) => id));
       expect(snapshot.cgroups.tree.map(({ path }) => path)).toEqual(

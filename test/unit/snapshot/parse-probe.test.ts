@@ -73,14 +73,14 @@ const host: FrameTexts = [
   [
     'files',
     [
-      '41ed 0 0 4096 /etc/systemd/system|/etc/systemd/system',
-      '81a4 0 0 9 /etc/systemd/system/a.slice|/etc/systemd/system/a.slice',
-      '8180 7 8 2 /etc/systemd/system/bin.slice|/etc/systemd/system/bin.slice',
-      'a1ff 0 0 9 /etc/systemd/system/b.service|/etc/systemd/system/b.service -> /dev/null',
-      '81a4 0 0 5000000 /etc/systemd/system/c.service.d/big.conf|/etc/systemd/system/c.service.d/big.conf',
-      '41ed 0 0 40 /etc/systemd/system/multi-user.target.wants|/etc/systemd/system/multi-user.target.wants',
-      '81a4 0 0 40 /etc/systemd/system/x.timer|/etc/systemd/system/x.timer',
-      '11a4 0 0 0 /etc/systemd/system/fifo.conf|/etc/systemd/system/fifo.conf',
+      '41ed 0 0 4096 /etc/systemd/system///etc/systemd/system',
+      '81a4 0 0 9 /etc/systemd/system/a.slice///etc/systemd/system/a.slice',
+      '8180 7 8 2 /etc/systemd/system/bin.slice///etc/systemd/system/bin.slice',
+      'a1ff 0 0 9 /etc/systemd/system/b.service///etc/systemd/system/b.service -> /dev/null',
+      '81a4 0 0 5000000 /etc/systemd/system/c.service.d/big.conf///etc/systemd/system/c.service.d/big.conf',
+      '41ed 0 0 40 /etc/systemd/system/multi-user.target.wants///etc/systemd/system/multi-user.target.wants',
+      '81a4 0 0 40 /etc/systemd/system/x.timer///etc/systemd/system/x.timer',
+      '11a4 0 0 0 /etc/systemd/system/fifo.conf///etc/systemd/system/fifo.conf',
     ].join('\n'),
   ],
   [
@@ -455,26 +455,26 @@ describe('files of the probe', () => {
     ['GNU stat, names as they are', '/d/a|b -> c\\x2d', '/d/a|b -> c\\x2d -> ../x\\y -> z'],
     ['busybox stat, links in quotes', '/d/a|b -> c\\x2d', "'/d/a|b -> c\\x2d' -> '../x\\y -> z'"],
   ])('understands the links of %s', (_, name, shown) => {
-    expect(files(`a1ff 0 0 5 ${name}|${shown}`)).toMatchObject([{ path: name, target: '../x\\y -> z' }]);
+    expect(files(`a1ff 0 0 5 ${name}//${shown}`)).toMatchObject([{ path: name, target: '../x\\y -> z' }]);
   });
 
   it('understands the links of old GNU stat, all quoted and escaped', () => {
-    const rows = ["81a4 0 0 5 /d/a|'/d/a'", "a1ff 0 0 5 /d/b\\x|'/d/b\\\\x' -> 'it\\'s\\\\y'"];
+    const rows = ["81a4 0 0 5 /d/a//'/d/a'", "a1ff 0 0 5 /d/b\\x//'/d/b\\\\x' -> 'it\\'s\\\\y'"];
     expect(files(...rows)).toMatchObject([{ path: '/d/a' }, { path: '/d/b\\x', target: "it's\\y" }]);
   });
 
   it('drops names that go through a link, which are those of other files', () => {
     const rows = [
-      'a1ff 0 0 4 /d/x.service.d|/d/x.service.d -> /opt',
-      '81a4 0 0 5 /d/x.service.d/a.conf|/d/x.service.d/a.conf',
-      '81a4 0 0 5 /opt/a.conf|/opt/a.conf',
+      'a1ff 0 0 4 /d/x.service.d///d/x.service.d -> /opt',
+      '81a4 0 0 5 /d/x.service.d/a.conf///d/x.service.d/a.conf',
+      '81a4 0 0 5 /opt/a.conf///opt/a.conf',
     ];
     expect(files(...rows).map(({ path }) => path)).toEqual(['/d/x.service.d', '/opt/a.conf']);
   });
 
   it('says so where files changed while they were read', () => {
     const snapshot = parse([
-      ['files', '81a4 0 0 5 /d/a|/d/a\n81a4 0 0 5 /d/b|/d/b'],
+      ['files', '81a4 0 0 5 /d/a///d/a\n81a4 0 0 5 /d/b///d/b'],
       ['contents', `5 /d/a\n5 /d/b\n\n${hex('123456789')}`],
     ]);
     expect(snapshot.files).toMatchObject([{ problem: 'unreadable' }, { problem: 'unreadable' }]);
@@ -484,7 +484,7 @@ describe('files of the probe', () => {
 
   it('says which files could not be read', () => {
     const snapshot = parse([
-      ['files', '8180 0 0 5 /d/a.conf|/d/a.conf'],
+      ['files', '8180 0 0 5 /d/a.conf///d/a.conf'],
       ['unreadable', '\n/d/a.conf\n/d/other'],
     ]);
     expect(snapshot.files).toMatchObject([{ path: '/d/a.conf', problem: 'unreadable' }]);
@@ -496,7 +496,7 @@ describe('files of the probe', () => {
   it('keeps a byte order mark and any UTF-8 as text', () => {
     const bytes = '\xef\xbb\xbf[Slice]\n# \xe2\x82\xac\0';
     const snapshot = parse([
-      ['files', '81a4 0 0 1 /d/a|/d/a'],
+      ['files', '81a4 0 0 1 /d/a///d/a'],
       ['contents', `${bytes.length} /d/a\n\n${hex(bytes)}`],
     ]);
     expect(Buffer.from(snapshot.files[0]?.text ?? '')).toEqual(Buffer.from(bytes, 'latin1'));
