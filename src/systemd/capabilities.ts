@@ -76,8 +76,11 @@ export interface SystemdCapabilities {
   readonly typeDropIns: boolean;
   /** logind.conf, system.conf: the main file is the first found in /etc, /run, /usr/local/lib, /usr/lib (256). */
   readonly mainFileFallback: boolean;
-  /** A main file that is a link to one of its drop-ins, or the other way round, is read once, as the drop-in (256). */
-  readonly mainFileReadOnce: boolean;
+  /**
+   * The drop-ins of logind.conf and system.conf are all opened before anything is read (256): a link loop among them
+   * stops it all, and a main file that is the same file as one of them is read once, as the drop-in.
+   */
+  readonly confOpenedFirst: boolean;
   /** A drop-in of logind.conf or system.conf that is no regular file, `/dev/null` included, stops the reading of all (262). */
   readonly nonRegularConfStops: boolean;
   /** daemon-reload reads system.conf again (223); before, only daemon-reexec does. */
@@ -134,7 +137,7 @@ export function capabilitiesOf(version: number, evidence: CapabilityEvidence): S
     prefixDropIns: version >= 239 || userDropIns,
     typeDropIns: version >= 244,
     mainFileFallback: version >= 256,
-    mainFileReadOnce: version >= 256,
+    confOpenedFirst: version >= 256,
     nonRegularConfStops: version >= 262,
     reloadRereadsManagerConf: version >= 223,
     setPropertyCorruptsFractions: version >= 244 && version < 260,

@@ -56,15 +56,13 @@ function managerConfFiles(ctx: ResolveContext, name: ManagerConfKey['file']): st
     if (real !== undefined && tree.isDirectory(real)) dropInDirs.push(real);
   }
   const dropIns = listDropIns(tree, dropInDirs, capabilities.loading);
-  if (capabilities.nonRegularConfStops) {
-    const odd = dropIns.some((path) => tree.realPath(path) !== undefined && isThereButNoFile(ctx, path));
-    if (odd) return [];
-  }
+  if (capabilities.confOpenedFirst && dropIns.some((path) => tree.realPath(path) === undefined)) return [];
+  if (capabilities.nonRegularConfStops && dropIns.some((path) => isThereButNoFile(ctx, path))) return [];
   // A user manager knows no other main file than its user's own and this one.
   const mainDirs = capabilities.mainFileFallback && name !== 'user.conf' ? dirs : ['/etc/systemd'];
   const main = mainDirs.map((dir) => `${dir}/${name}`).find((path) => !isMissing(ctx, path));
   if (main === undefined) return dropIns;
-  if (capabilities.mainFileReadOnce) {
+  if (capabilities.confOpenedFirst) {
     const real = tree.realPath(main);
     if (dropIns.some((path) => tree.realPath(path) === real)) return dropIns;
   }

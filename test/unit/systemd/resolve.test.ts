@@ -266,6 +266,21 @@ describe('resolveManagerConf', () => {
     expect(winner(files, 262)).toEqual(['default']);
   });
 
+  it('reads nothing from 256 on where a drop-in is a link loop, and a main file once that is a drop-in too', () => {
+    const loop = {
+      '/etc/systemd/system.conf': manager('1'),
+      '/etc/systemd/system.conf.d/10.conf': '->10.conf',
+    };
+    expect(winner(loop)[0]).toBe('1 /etc/systemd/system.conf');
+    expect(winner(loop, 257)).toEqual(['default']);
+    const twice = {
+      '/etc/systemd/system.conf': manager('1'),
+      '/etc/systemd/system.conf.d/10.conf': '->../system.conf',
+    };
+    expect(winner(twice)).toHaveLength(3);
+    expect(winner(twice, 257)).toHaveLength(2);
+  });
+
   it('reads UserTasksMax= of logind, where it still means something', () => {
     const files = { '/etc/systemd/logind.conf': '[Login]\nUserTasksMax=infinity\n[login]\nUserTasksMax=5\n' };
     const user = { file: 'logind.conf', section: 'Login', key: 'UserTasksMax' } as const;
