@@ -205,11 +205,7 @@ async function bringUp(
     const exec = (script: string, options: ExecOptions = {}) =>
       runScript(name, (text) => overSsh(door, directory, text), script, options);
     const monitor = (command: string) => askMonitor(`${directory}/monitor`, command);
-    const up = () =>
-      waitUntilUp(name, exec, ssh, supervisor, bootTimeoutMs).catch(async (error: Error) => {
-        const log = await readFile(`${directory}/console.log`, 'latin1').catch(() => '');
-        throw new Error(`${error.message}\nconsole: ...${log.slice(-3000)}`);
-      });
+    const up = () => waitUntilUp(name, exec, ssh, supervisor, bootTimeoutMs);
     if (restore) {
       // It was saved standing still, and stands still again once all is read.
       while (!/VM status: paused\s*\r?\n/.test(await monitor('info status'))) await sleep(20);
@@ -260,10 +256,11 @@ async function bringUp(
       stop: () => supervisor.stop(),
     };
   } catch (error) {
+    const log = await readFile(`${supervisor.fact('run')}/console.log`, 'latin1').catch(() => '');
     await supervisor.stop();
     // A state that does not come to life would fail the next one too.
     if (restore) await rm(state, { recursive: true, force: true });
-    throw error;
+    throw new Error(`${error instanceof Error ? error.message : error}\nconsole: ...${log.slice(-3000)}`);
   }
 }
 
