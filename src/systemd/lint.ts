@@ -2,7 +2,8 @@ import type { Diagnostic } from './diagnostic.ts';
 import type { ConfAssignment } from './dialect.ts';
 import type { FileEntry } from './file-tree.ts';
 import { readConf } from './read-conf.ts';
-import { type ResolveContext, resolveUnit, tasksMaxSection } from './resolve.ts';
+import { type ResolveContext, resolveUnit, tasksMaxSection, unitIndex } from './resolve.ts';
+import { type ManagerConfKey, resolveManagerConf } from './resolve-manager-conf.ts';
 import { parseTasksMax, type TasksMax } from './tasks-max.ts';
 import { dropInNames, isUnitType, parseUnitName, type UnitType } from './unit-name.ts';
 
@@ -16,9 +17,9 @@ type ConfKey = 'UserTasksMax' | 'DefaultTasksMax';
 type Key = 'TasksMax' | ConfKey;
 
 const CONF_FILES: Readonly<Record<string, { section: string; key: ConfKey }>> = {
-  'logind.conf': { section: 'Login', key: 'UserTasksMax' },
-  'system.conf': { section: 'Manager', key: 'DefaultTasksMax' },
-  'user.conf': { section: 'Manager', key: 'DefaultTasksMax' },
+  'logind.conf': managerKey('logind.conf'),
+  'system.conf': managerKey('system.conf'),
+  'user.conf': managerKey('user.conf'),
 };
 
 /** Where each key belongs, for the operator who put it elsewhere. */
@@ -49,9 +50,44 @@ export function lint(ctx: ResolveContext, { units }: { readonly units: Iterable<
     if (role === null) continue;
     diagnostics.push(...lintFile(ctx, entry.path, role, known));
   }
+  diagnostics.push(...lintLinks(ctx), ...lintManagerConf(ctx));
   return diagnostics.sort(
     (a, b) => order(a.file ?? '', b.file ?? '') || (a.line ?? 0) - (b.line ?? 0) || order(a.code, b.code),
   );
+}
+
+/** Drop-in directories that are links systemd does not follow. */
+function lintLinks(ctx: ResolveContext): Diagnostic[] {
+  return [...unitIndex(ctx).ignoredDropInLinks.values()].flat().map((file) => ({
+    code: 'drop-in-link-ignored',
+    severity: 'warning',
+    message: `systemd ${ctx.capabilities.version} does not follow this relative link: it looks for its target below /`,
+    file,
+    help: 'Make it an absolute link, or a directory, then run systemctl daemon-reload.',
+  }));
+}
+
+/** Drop-ins that keep all of a manager's configuration from being read. */
+function lintManagerConf(ctx: ResolveContext): Diagnostic[] {
+  return (['logind.conf', 'system.conf', 'user.conf'] as const).flatMap((file): Diagnostic[] => {
+    const { obstacle } = resolveManagerConf(ctx, { file, ...managerKey(file) });
+    if (obstacle === null) return [];
+    return [
+      {
+        code: 'configuration-not-read',
+        severity: 'error',
+        message: `systemd ${ctx.capabilities.version} reads nothing of ${file} and its drop-ins, since this one is no regular file`,
+        file: obstacle,
+        help: 'Replace it with an empty file.',
+      },
+    ];
+  });
+}
+
+function managerKey(file: ManagerConfKey['file']): { section: string; key: ConfKey } {
+  return file === 'logind.conf'
+    ? { section: 'Login', key: 'UserTasksMax' }
+    : { section: 'Manager', key: 'DefaultTasksMax' };
 }
 
 function isMeant({ tree }: ResolveContext, entry: FileEntry): boolean {
