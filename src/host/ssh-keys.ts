@@ -116,14 +116,23 @@ function unlockedFile(key: ParsedKey): UnlockedKey {
   };
 }
 
+/** For the list of keys, which no person has to allow. */
+const agentTimeoutMs = 5_000;
+
 function listAgentKeys(socket: string | undefined, tools: KeyTools, notes: string[]): Promise<UserKey[]> {
   if (socket === undefined) return Promise.resolve([]);
   return new Promise((resolve) => {
     const agent = tools.createAgent(socket);
+    const none = (): void => {
+      notes.push(`the agent at ${socket} did not answer`);
+      resolve([]);
+    };
+    // A forwarded agent whose far end is gone accepts and says nothing.
+    const timer = setTimeout(none, agentTimeoutMs);
     agent.getIdentities((error, found) => {
+      clearTimeout(timer);
       if (error) {
-        notes.push(`the agent at ${socket} did not answer`);
-        resolve([]);
+        none();
         return;
       }
       resolve(

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { connect } from '../../../src/host/connect.ts';
+import { sshUnavailable } from './sshd.ts';
 
 describe('connect', () => {
   it('runs scripts on this machine', async () => {
@@ -27,7 +28,7 @@ describe('connect', () => {
     });
   });
 
-  it('connects to hosts by SSH', async () => {
+  it.skipIf(sshUnavailable() !== null)('connects to hosts by SSH', async () => {
     const result = await connect('ssh://no-such-host.invalid', { configFile: '/dev/null' });
     expect(result).toMatchObject({ ok: false, error: { kind: 'name-not-found' } });
   });

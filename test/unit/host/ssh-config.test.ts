@@ -1,12 +1,12 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readSshSettings, type SshSettings } from '../../../src/host/ssh-config.ts';
 import type { SshDestination } from '../../../src/host/target.ts';
+import { sshUnavailable } from './sshd.ts';
 
-const sshMissing = spawnSync('ssh', ['-V']).error !== undefined;
+const sshMissing = sshUnavailable() !== null;
 
 let dir: string;
 beforeAll(() => {

@@ -106,6 +106,15 @@ describe.skipIf(unavailable !== null)(
         expect(errorOf(await rig.connect(only)).message).not.toContain('agent key');
       });
 
+      it('does without an agent that never answers', async () => {
+        const socket = join(rig.dir, 'mute-agent');
+        const mute = createServer();
+        await new Promise<void>((resolve) => mute.listen(socket, resolve));
+        const config = rig.config(server, `IdentityAgent ${socket}`, `IdentityFile ${user}`);
+        expect(await once(await rig.connect(config))).toBe('0\n');
+        mute.close();
+      });
+
       it('fails with what was tried and what was left out', async () => {
         const open = rig.key('open');
         execFileSync('chmod', ['644', open]);

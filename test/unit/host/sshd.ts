@@ -12,12 +12,16 @@ import { type ConnectResult, connectSsh, type SshOptions } from '../../../src/ho
 
 const sshd = '/usr/sbin/sshd';
 
+/** Why there is no OpenSSH client here, or null. */
+export function sshUnavailable(): string | null {
+  return spawnSync('ssh', ['-V']).error === undefined ? null : 'no ssh (package openssh-client)';
+}
+
 /** Why there can be no real sshd here, or null. */
 export function sshdUnavailable(): string | null {
   if (process.getuid?.() !== 0) return 'a real sshd needs root';
   if (!existsSync(sshd)) return 'no sshd (package openssh-server)';
-  if (spawnSync('ssh', ['-V']).error !== undefined) return 'no ssh (package openssh-client)';
-  return null;
+  return sshUnavailable();
 }
 
 export interface Sshd {
