@@ -1,6 +1,6 @@
 import type { Change, Plan } from '../plan/plan.ts';
 import { diagnosticLines, plural } from './diagnostic-text.ts';
-import { labelled, wrap } from './layout.ts';
+import { labelled, pad, wrap } from './layout.ts';
 import { shellCommand } from './shell-quote.ts';
 import type { Style } from './style.ts';
 import { escapeText, join, type SafeText, safe } from './terminal-escape.ts';
@@ -80,6 +80,8 @@ function changeLines(change: Change, style: Style): SafeText[] {
       field(i === 0 ? safe`affects` : safe``, note === '' ? what : `${what}: ${note}`),
     ),
   ];
+  for (const file of change.files)
+    lines.push(safe`    ${pad(safe`file`, LABEL - 4, 'left')}${escapeText(file)}`);
   if (activation.steps.length > 0) {
     lines.push(safe`    after the files are in place, as root:`);
     for (const step of activation.steps) {

@@ -17,7 +17,7 @@ import { type TreeRow, treeRows } from './unit-tree.ts';
 /** Columns from which each row also shows the unit's own limit and where that is set. */
 const WIDE = 110;
 
-const BAR_WIDTH = 6;
+const BAR_WIDTH = { narrow: 6, wide: 10 } as const;
 
 /** Use from which a row is drawn as near its limit, and as nearly out of tasks. */
 const NEAR = 0.8;
@@ -159,7 +159,7 @@ function treePrefix(more: readonly boolean[], style: Style): SafeText {
 function usedCell(unit: UnitLimit, style: Style): Cell {
   const share = unit.utilization;
   if (share === null) return { text: safe`-`, paint: style.dim };
-  const text = safe`${bar(share, BAR_WIDTH, style)} ${pad(formatShare(share), 4, 'right')}`;
+  const text = safe`${bar(share, isWide(style) ? BAR_WIDTH.wide : BAR_WIDTH.narrow, style)} ${pad(formatShare(share), 4, 'right')}`;
   return { text, paint: share >= NEARLY_OUT ? style.red : share >= NEAR ? style.yellow : style.green };
 }
 

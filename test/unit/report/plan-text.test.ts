@@ -22,6 +22,7 @@ describe('planText', () => {
           when    Enforced at once for the 1 running user slice; new logins get it from the start.
           reboot  not needed: a daemon-reload is enough.
           affects alice, session 7 (sshd from 192.0.2.7): gets the new limit at once
+          file    /etc/systemd/system/user-.slice.d/60-tasksctl.conf
           after the files are in place, as root:
             # systemd reads the new file and writes pids.max of the running slices
             systemctl daemon-reload

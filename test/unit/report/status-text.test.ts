@@ -33,13 +33,13 @@ describe('statusText', () => {
       Each user     500, /etc/systemd/system/user-.slice.d/50-limits.conf:2
       Each service  15% = 4650, built-in default of systemd 252
 
-      UNIT             USED         TASKS  PEAK     LIMIT  REJ  BOUND BY                 OWN  OWN SET BY
-      user-1000.slice  [###.]  98%    490   500       500   17  itself                   500  /etc/systemd/system/user-.slice.d/50-limits.conf:2
-      session-7.scope  [###.]  98%    480   490       500   17  user-1000.slice     infinity  -
-      -.slice          [#...]   3%    812     -     31000    -  kernel.threads-max  infinity  no limit: slices have none by default
-      system.slice     [#...]   3%    300     -  infinity    -  -                   infinity  -
-      user.slice       [#...]   3%    500     -  infinity    -  -                   infinity  -
-      nginx.service    [#...]  <1%      9    12      4650    0  itself                  4650  built-in default of systemd 252
+      UNIT             USED             TASKS  PEAK     LIMIT  REJ  BOUND BY                 OWN  OWN SET BY
+      user-1000.slice  [#######.]  98%    490   500       500   17  itself                   500  /etc/systemd/system/user-.slice.d/50-limits.conf:2
+      session-7.scope  [#######.]  98%    480   490       500   17  user-1000.slice     infinity  -
+      -.slice          [#.......]   3%    812     -     31000    -  kernel.threads-max  infinity  no limit: slices have none by default
+      system.slice     [#.......]   3%    300     -  infinity    -  -                   infinity  -
+      user.slice       [#.......]   3%    500     -  infinity    -  -                   infinity  -
+      nginx.service    [#.......]  <1%      9    12      4650    0  itself                  4650  built-in default of systemd 252
 
       6 of 8 units and cgroups; --all shows the inactive and the unlimited ones
       "
@@ -57,15 +57,15 @@ describe('statusText', () => {
       Each user     500, /etc/systemd/system/user-.slice.d/50-limits.conf:2
       Each service  15% = 4650, built-in default of systemd 252
 
-      UNIT                   USED         TASKS  PEAK     LIMIT  REJ  BOUND BY                 OWN  OWN SET BY
-      -.slice                [#...]   3%    812     -     31000    -  kernel.threads-max  infinity  no limit: slices have none by default
-      |-system.slice         [#...]   3%    300     -  infinity    -  -                   infinity  -
-      | |-nginx.service      [#...]  <1%      9    12      4650    0  itself                  4650  built-in default of systemd 252
-      | |-box                -                3     -  infinity    -  -                   infinity  -
-      | \`-backup.service     -                -     -  infinity    -  -                          -  -
-      \`-user.slice           [#...]   3%    500     -  infinity    -  -                   infinity  -
-        \`-user-1000.slice    [###.]  98%    490   500       500   17  itself                   500  /etc/systemd/system/user-.slice.d/50-limits.conf:2
-          \`-session-7.scope  [###.]  98%    480   490       500   17  user-1000.slice     infinity  -
+      UNIT                   USED             TASKS  PEAK     LIMIT  REJ  BOUND BY                 OWN  OWN SET BY
+      -.slice                [#.......]   3%    812     -     31000    -  kernel.threads-max  infinity  no limit: slices have none by default
+      |-system.slice         [#.......]   3%    300     -  infinity    -  -                   infinity  -
+      | |-nginx.service      [#.......]  <1%      9    12      4650    0  itself                  4650  built-in default of systemd 252
+      | |-box                -                    3     -  infinity    -  -                   infinity  -
+      | \`-backup.service     -                    -     -  infinity    -  -                          -  -
+      \`-user.slice           [#.......]   3%    500     -  infinity    -  -                   infinity  -
+        \`-user-1000.slice    [#######.]  98%    490   500       500   17  itself                   500  /etc/systemd/system/user-.slice.d/50-limits.conf:2
+          \`-session-7.scope  [#######.]  98%    480   490       500   17  user-1000.slice     infinity  -
       "
     `);
   });
