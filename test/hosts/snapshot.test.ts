@@ -296,6 +296,27 @@ describe.skipIf(containersUnavailable() !== null)('a snapshot of', () => {
     });
   });
 
+  it('a host with no other shell and tools than those of busybox', async () => {
+    const host = hostOf('bookworm');
+    await host.writeFiles({ '/opt/busybox': readFileSync('/usr/bin/busybox') });
+    await host.exec(`
+        chmod 755 /opt/busybox; mkdir /opt/tools
+        for tool in sh cat date find grep head id od readlink sleep stat tail timeout true uname dmesg; do
+          ln -s /opt/busybox "/opt/tools/$tool"
+        done
+        ln -s "$(command -v systemctl)" /opt/tools/`);
+    const busybox = (await read(host, 'PATH=/opt/tools exec /opt/tools/sh -s')).snapshot;
+    const gnu = (await read(host, 'sh -s')).snapshot;
+    expect(busybox.files).toEqual(gnu.files);
+    expect(busybox.units.map(({ id, tasksMax, dropIns }) => [id, tasksMax, dropIns])).toEqual(
+      gnu.units.map(({ id, tasksMax, dropIns }) => [id, tasksMax, dropIns]),
+    );
+    expect(busybox.cgroups.tree.map(({ path, max }) => [path, max])).toEqual(
+      gnu.cgroups.tree.map(({ path, max }) => [path, max]),
+    );
+    expect(busybox.problems).toEqual(gnu.problems);
+  });
+
   describe('a host over ssh', () => {
     async function readAs(user: string, askSecret?: () => Promise<string>) {
       const { ssh } = hostOf('bookworm');
@@ -336,27 +357,6 @@ describe.skipIf(containersUnavailable() !== null)('a snapshot of', () => {
       expect(snapshot.problems[0]).toMatchObject({ part: 'probe', reason: 'no-permission' });
       expect(snapshot.units.length).toBeGreaterThan(10);
     });
-  });
-
-  it('a host with no other shell and tools than those of busybox', async () => {
-    const host = hostOf('bookworm');
-    await host.writeFiles({ '/opt/busybox': readFileSync('/usr/bin/busybox') });
-    await host.exec(`
-        chmod 755 /opt/busybox; mkdir /opt/tools
-        for tool in sh cat date find grep head id od readlink sleep stat tail timeout true uname dmesg; do
-          ln -s /opt/busybox "/opt/tools/$tool"
-        done
-        ln -s "$(command -v systemctl)" /opt/tools/`);
-    const busybox = (await read(host, 'PATH=/opt/tools exec /opt/tools/sh -s')).snapshot;
-    const gnu = (await read(host, 'sh -s')).snapshot;
-    expect(busybox.files).toEqual(gnu.files);
-    expect(busybox.units.map(({ id, tasksMax, dropIns }) => [id, tasksMax, dropIns])).toEqual(
-      gnu.units.map(({ id, tasksMax, dropIns }) => [id, tasksMax, dropIns]),
-    );
-    expect(busybox.cgroups.tree.map(({ path, max }) => [path, max])).toEqual(
-      gnu.cgroups.tree.map(({ path, max }) => [path, max]),
-    );
-    expect(busybox.problems).toEqual(gnu.problems);
   });
 
   it('a machine with systemd 262, which knows only cgroup v2', async () => {
