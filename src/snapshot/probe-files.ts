@@ -47,8 +47,8 @@ export function filesOf(probe: ProbeFiles): { files: SnapshotFile[]; problems: S
 type Report = (reason: SnapshotProblem['reason'], detail: string) => void;
 
 function parseRows(rows: readonly string[], problem: Report): Map<string, SnapshotFile> {
-  // GNU stat before 8.25 quotes and escapes the names of %N whatever it is told; others quote those of links only,
-  // busybox, or none, and escape nothing.
+  // Old GNU stat quotes and escapes all names of %N whatever it is told; newer ones quote none, busybox those of
+  // links, and these escape nothing.
   const escaped = rows.some((row) => !row.startsWith('a') && /\/\/'\//.test(row));
   const files = new Map<string, SnapshotFile>();
   for (const row of rows) {
