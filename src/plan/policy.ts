@@ -33,22 +33,16 @@ const DEFAULT_GROWTH = '50%';
 const PERCENT = /^(?!0*(?:\.0*)?%)(?:100(?:\.0{1,2})?|[0-9]{1,2}(?:\.[0-9]{1,2})?)%$/;
 
 const tasks = z.number().int().min(1).max(MOST_TASKS);
-const percent = z
-  .string()
-  .regex(PERCENT, { error: 'must be a percentage over 0 and up to 100, without a space, such as 33%' });
-
+const AMOUNT = `must be a number of tasks from 1 to ${MOST_TASKS}, or a percentage such as 33%`;
 const amount = z
-  .union([tasks, percent], {
-    error: `must be a number of tasks from 1 to ${MOST_TASKS}, or a percentage such as 33%`,
-  })
+  .union([tasks, z.string().regex(PERCENT, { error: AMOUNT })], { error: AMOUNT })
   .describe(
     'Tasks, or a percentage of what the host can have (systemd takes percentages of the same number)',
   );
 
+const VALUE = `must be a number of tasks from 1 to ${MOST_TASKS}, a percentage such as 33%, or infinity`;
 const value = z
-  .union([tasks, percent, z.literal('infinity')], {
-    error: `must be a number of tasks from 1 to ${MOST_TASKS}, a percentage such as 33%, or infinity`,
-  })
+  .union([tasks, z.string().regex(PERCENT, { error: VALUE }), z.literal('infinity')], { error: VALUE })
   .describe('The limit is exactly this, whether that raises or lowers it');
 
 const share = z
@@ -173,7 +167,12 @@ export function parsePolicy(text: string, file: string): ParsedPolicy {
     return { ok: false, problems: [{ code: 'policy-too-large', severity: 'error', message, file }] };
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    // Else the library prints warnings of its own.
+    logLevel: 'error',
+  });
   const at = (offset: number) => {
     const { line, col } = lines.linePos(offset);
     return { file, line, column: col };
