@@ -11,18 +11,23 @@ export interface ManagerConfKey {
   readonly key: 'UserTasksMax' | 'DefaultTasksMax';
 }
 
+/** A limit of a manager or logind, and the files it comes from. */
+export interface ResolvedManagerConf extends ResolvedLimit {
+  /** The files read, in the order they are applied; masks, and one that was not read to its end, are among them. */
+  readonly files: readonly string[];
+  /** A drop-in that keeps systemd from reading any of the files. */
+  readonly obstacle: string | null;
+}
+
 /**
- * What main file and drop-ins say of a key (`config_parse_many()` of systemd's conf-parser.c). `files` are those read,
- * in the order they are applied; one that is a mask or was not read to its end is among them. A user's own
+ * What main file and drop-ins say of a key (`config_parse_many()` of systemd's conf-parser.c). A user's own
  * ~/.config/systemd/user.conf, which 249 and later read after this, is not looked at.
  */
-export function resolveManagerConf(
-  ctx: ResolveContext,
-  wanted: ManagerConfKey,
-): ResolvedLimit & { readonly files: readonly string[] } {
+export function resolveManagerConf(ctx: ResolveContext, wanted: ManagerConfKey): ResolvedManagerConf {
   const found: FoundAssignment[] = [];
   const files: string[] = [];
-  for (const path of managerConfFiles(ctx, wanted.file)) {
+  const { paths, obstacle } = managerConfFiles(ctx, wanted.file);
+  for (const path of paths) {
     const file = readConf(ctx.tree, path, ctx.capabilities);
     if (file.kind === 'missing') continue;
     if (file.kind === 'not-a-file') break;
@@ -39,7 +44,7 @@ export function resolveManagerConf(
     // An error in one file ends the reading of all.
     if (file.conf.failure !== null) break;
   }
-  return { ...settleLimit(found), files };
+  return { ...settleLimit(found), files, obstacle };
 }
 
 function wrongSection(section: string | null, wanted: string): string {
@@ -47,7 +52,10 @@ function wrongSection(section: string | null, wanted: string): string {
 }
 
 /** Main file and drop-ins that systemd tries to read, in order. */
-function managerConfFiles(ctx: ResolveContext, name: ManagerConfKey['file']): string[] {
+function managerConfFiles(
+  ctx: ResolveContext,
+  name: ManagerConfKey['file'],
+): { paths: string[]; obstacle: string | null } {
   const { tree, capabilities } = ctx;
   const dirs = ['/etc', '/run', '/usr/local/lib', ...confVendorDirs(ctx)].map((dir) => `${dir}/systemd`);
   const dropInDirs: string[] = [];
@@ -56,17 +64,18 @@ function managerConfFiles(ctx: ResolveContext, name: ManagerConfKey['file']): st
     if (real !== undefined && tree.isDirectory(real)) dropInDirs.push(real);
   }
   const dropIns = listDropIns(tree, dropInDirs, capabilities.loading);
-  if (capabilities.confOpenedFirst && dropIns.some((path) => tree.realPath(path) === undefined)) return [];
-  if (capabilities.nonRegularConfStops && dropIns.some((path) => isThereButNoFile(ctx, path))) return [];
+  const obstacle = dropIns.find(
+    (path) =>
+      (capabilities.confOpenedFirst && tree.realPath(path) === undefined) ||
+      (capabilities.nonRegularConfStops && isThereButNoFile(ctx, path)),
+  );
+  if (obstacle !== undefined) return { paths: [], obstacle };
   // A user manager knows no other main file than its user's own and this one.
   const mainDirs = capabilities.mainFileFallback && name !== 'user.conf' ? dirs : ['/etc/systemd'];
   const main = mainDirs.map((dir) => `${dir}/${name}`).find((path) => !isMissing(ctx, path));
-  if (main === undefined) return dropIns;
-  if (capabilities.confOpenedFirst) {
-    const real = tree.realPath(main);
-    if (dropIns.some((path) => tree.realPath(path) === real)) return dropIns;
-  }
-  return [main, ...dropIns];
+  const real = main === undefined ? undefined : tree.realPath(main);
+  const isDropIn = capabilities.confOpenedFirst && dropIns.some((path) => tree.realPath(path) === real);
+  return { paths: main === undefined || isDropIn ? dropIns : [main, ...dropIns], obstacle: null };
 }
 
 /** Unlike units, these look in /usr/lib before /lib. */
