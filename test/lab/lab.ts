@@ -4,8 +4,7 @@
  *
  * A host lives as long as a pipe that this process holds open, so it is gone however this process ends.
  */
-import { existsSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { type ExecOptions, type ExecResult, runScript, systemdVersion, writeFiles } from './script.ts';
 import {
   askForReboot,
@@ -73,7 +72,9 @@ export function labUnavailable(): string | null {
     if (!paths.some((dir) => existsSync(`${dir}/${tool}`)))
       return `${tool} is missing: run test/lab/install-packages`;
   }
-  if (!networkInterfaces()['lab0']) return 'not in the lab network: run this under test/lab/in-lab';
+  // Not by os.networkInterfaces(), which leaves out a bridge that no host is plugged in.
+  if (!readFileSync('/proc/self/net/dev', 'utf8').includes('lab0:'))
+    return 'not in the lab network: run this under test/lab/in-lab';
   return null;
 }
 
