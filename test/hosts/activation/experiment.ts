@@ -102,7 +102,7 @@ export interface HostFacts {
 
 export async function hostFacts(host: LabHost): Promise<HostFacts> {
   const { stdout } = await host.exec(
-    "systemctl --version | sed -n '1s/.*(\\(.*\\)).*/\\1/p'; uname -r; [ -d /sys/fs/cgroup/pids ] && echo v1 || echo v2",
+    "systemctl --version | sed -n '1s/.*(\\(.*\\)).*/\\1/p'; uname -r | cut -d . -f 1,2; [ -d /sys/fs/cgroup/pids ] && echo v1 || echo v2",
   );
   const [systemd = '', kernel = '', cgroup] = stdout.toString().trim().split('\n');
   return { systemd, cgroup: cgroup === 'v1' ? 'v1' : 'v2', kernel, kind: host.kind };

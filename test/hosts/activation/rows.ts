@@ -404,6 +404,16 @@ for (const [event, script] of Object.entries(sliceEvents)) {
   });
 }
 add({
+  id: 'g.service-reload-then-sibling',
+  title: "direct write to a service's pids.max, files untouched, daemon-reload, then a sibling starts",
+  units: [own],
+  steps: [
+    ['write', `write ${own} ${wanted}`],
+    ['daemon-reload', reload],
+    ['start-sibling', 'systemctl start trial-sibling.service'],
+  ],
+});
+add({
   id: 'g.bridge-service',
   title: 'the bridge for a service: file, daemon-reload, direct write; then every event in turn',
   units: [own],
@@ -478,7 +488,7 @@ add({
     ['file, daemon-reload, write', `dropin ${alice} 2; ${reload}; write ${alice} 2`],
     [
       'a further login',
-      `fact tasks-over "$([ "$(cat $pids/user.slice/${alice}/pids.current)" -gt 2 ] && echo yes)"; exits ssh timeout 10 ssh -n -F none -i /run/lab-activation/key -o BatchMode=yes -o StrictHostKeyChecking=no -o LogLevel=ERROR -o UserKnownHostsFile=/dev/null alice@127.0.0.1 true; fact sessions "$(sessions alice)"`,
+      `fact tasks-over "$([ "$(cat $pids/user.slice/${alice}/pids.current)" -gt 2 ] && echo yes)"; exits ssh ssh_as alice true; fact sessions "$(sessions alice)"`,
     ],
     [
       'raised',
