@@ -39,6 +39,8 @@ export class FileTree {
   /** Names below each directory, unsorted until first listed. */
   readonly #children: Map<string, Set<string>>;
   readonly #sorted = new Map<string, readonly string[]>();
+  /** Directories with their links resolved, null for a loop. */
+  readonly #realDirectories = new Map<string, string | null>();
   /** Whether any entry is a link: only then need paths be walked component by component. */
   readonly #links: boolean;
 
@@ -146,6 +148,27 @@ export class FileTree {
    */
   #walk(path: string, followLast: boolean): string | undefined {
     if (!this.#links) return normalise(path);
+    const slash = path.lastIndexOf('/');
+    const name = path.slice(slash + 1);
+    if (name === '' || name === '.' || name === '..') return this.#walkAll(path, followLast);
+    const dir = this.#realDirectory(path.slice(0, slash));
+    if (dir === undefined) return undefined;
+    const real = `${dir}/${name}`;
+    return followLast && this.#entries.get(real)?.type === 'symlink' ? this.#walkAll(real, true) : real;
+  }
+
+  /** Directories are asked for again and again; without the final slash of `/`. */
+  #realDirectory(dir: string): string | undefined {
+    let real = this.#realDirectories.get(dir);
+    if (real === undefined) {
+      real = this.#walkAll(dir, true) ?? null;
+      if (real === '/') real = '';
+      this.#realDirectories.set(dir, real);
+    }
+    return real ?? undefined;
+  }
+
+  #walkAll(path: string, followLast: boolean): string | undefined {
     const pending = path.split('/').reverse();
     let at = '';
     let links = 0;

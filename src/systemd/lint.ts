@@ -329,7 +329,7 @@ function lintValue(
       'above-kernel-limit',
       path,
       assignment,
-      `${key}=${raw} is above ${PID_MAX_LIMIT}, the most the kernel takes as pids.max, so the former limit stays`,
+      `${key}=${raw} is above ${PID_MAX_LIMIT}, the most the kernel takes as pids.max: what runs keeps its former limit, what starts gets none`,
       'Write infinity for no limit.',
     );
   }

@@ -70,7 +70,11 @@ export class UnitIndex {
     this.#tree = ctx.tree;
     const searchPath = withRealPaths(ctx.tree, ctx.unitPath);
     for (const [rank, dir] of ctx.unitPath.entries()) {
-      for (const name of this.#tree.list(dir)) this.#addEntry(dir, rank, name, searchPath);
+      const realDir = this.#tree.realPath(dir) ?? dir;
+      for (const name of this.#tree.list(dir)) {
+        if (name.endsWith('.d')) this.#addDropInDir(`${realDir}/${name}`, rank, name.slice(0, -2));
+        else if (!this.#targets.has(name)) this.#addEntry(dir, realDir, name, searchPath);
+      }
     }
     for (const name of this.#targets.keys()) this.#addToNames(name);
   }
@@ -98,15 +102,11 @@ export class UnitIndex {
     return listDropIns(this.#tree, dirs, capabilities.loading);
   }
 
-  #addEntry(dir: string, rank: number, name: string, searchPath: readonly string[]): void {
-    const path = `${dir}/${name}`;
+  #addEntry(dir: string, realDir: string, name: string, searchPath: readonly string[]): void {
     const unit = parseUnitName(name);
-    if (unit === null) {
-      if (name.endsWith('.d')) this.#addDropInDir(path, rank, name.slice(0, -2));
-      return;
-    }
-    if (this.#targets.has(name)) return;
-    const entry = this.#tree.get(path);
+    if (unit === null) return;
+    const path = `${dir}/${name}`;
+    const entry = this.#tree.get(`${realDir}/${name}`);
     const type = entry?.type ?? 'directory';
     if (type === 'symlink') {
       const target = this.#linkTarget(path, dir, entry?.target ?? '', unit, searchPath);
@@ -164,6 +164,10 @@ export class UnitIndex {
     const file = this.#follow(name);
     if (typeof file === 'string' || isNullOrMissing(this.#tree, file.path)) return;
     const target = baseName(file.path);
+    if (target === name) {
+      push(this.#namesOf, target, name);
+      return;
+    }
     const unit = parseUnitName(target);
     const instance = parseUnitName(name)?.instance ?? null;
     if (unit?.instance !== '' || instance === null || instance === '') {

@@ -6,8 +6,11 @@ export type FoundAssignment = Omit<Assignment, 'value' | 'outcome' | 'reason'> &
   readonly parsed: ParsedTasksMax;
 };
 
+const UNSET: ResolvedLimit = { value: null, winner: null, assignments: [] };
+
 /** The last assignment systemd accepts wins; those it rejects leave what came before. */
 export function settleLimit(found: readonly FoundAssignment[]): ResolvedLimit {
+  if (found.length === 0) return UNSET;
   const last = found.findLast(({ parsed }) => parsed.ok);
   const assignments = found.map((assignment): Assignment => {
     const { parsed, ...text } = assignment;
