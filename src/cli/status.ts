@@ -1,7 +1,9 @@
+import { countSeverities } from '../report/diagnostic-text.ts';
 import { explainText } from '../report/explain-text.ts';
 import { byLeastHeadroom, selectUnits } from '../report/select-units.ts';
 import { statusJson } from '../report/status-json.ts';
 import { statusText } from '../report/status-text.ts';
+import { safe } from '../report/terminal-escape.ts';
 import { chainOf, parentsOf } from '../report/unit-tree.ts';
 import { hostLimits } from '../snapshot/limits.ts';
 import type { Console } from './console.ts';
@@ -26,6 +28,13 @@ export async function status(console: Console, options: StatusOptions): Promise<
   const { snapshot } = source;
   const limits = hostLimits(snapshot);
   await notePartialData(console, snapshot);
+  const findings = limits.diagnostics.filter(({ severity }) => severity !== 'note');
+  if (findings.length > 0) {
+    await console.notice(
+      'note',
+      safe`${countSeverities(findings)} about this host's settings: tasksctl lint`,
+    );
+  }
 
   if (options.explain !== undefined) {
     const found = findUnit(snapshot, limits, options.explain);

@@ -11,17 +11,27 @@ export function displayWidth(text: SafeText): number {
 
 /** The end of an uncoloured text in at most `width` columns: of names and paths the end tells them apart. */
 export function keepEnd(text: SafeText, width: number, style: Style): SafeText {
+  return cut(text, width, style, 'end');
+}
+
+/** The beginning of an uncoloured text in at most `width` columns. */
+export function keepStart(text: SafeText, width: number, style: Style): SafeText {
+  return cut(text, width, style, 'start');
+}
+
+function cut(text: SafeText, width: number, style: Style, keep: 'start' | 'end'): SafeText {
   if (displayWidth(text) <= width) return text;
-  const ellipsis = style.unicode ? '…' : '..';
-  const clusters = [...segmenter.segment(text)].reverse();
+  const ellipsis = (style.unicode ? '…' : '..').slice(0, Math.max(0, width));
+  const clusters = [...segmenter.segment(text)].map(({ segment }) => segment);
+  if (keep === 'end') clusters.reverse();
   let room = width - stringWidth(ellipsis);
-  let end = '';
-  for (const { segment } of clusters) {
-    room -= stringWidth(segment);
+  const kept: string[] = [];
+  for (const cluster of clusters) {
+    room -= stringWidth(cluster);
     if (room < 0) break;
-    end = segment + end;
+    kept.push(cluster);
   }
-  return `${ellipsis}${end}`.slice(0, width < ellipsis.length ? width : undefined) as SafeText;
+  return (keep === 'end' ? ellipsis + kept.reverse().join('') : kept.join('') + ellipsis) as SafeText;
 }
 
 /** Spaces up to `width` columns, on the side away from which the text is aligned. */

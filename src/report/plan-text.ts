@@ -1,6 +1,6 @@
 import type { Change, Plan } from '../plan/plan.ts';
 import { diagnosticLines, plural } from './diagnostic-text.ts';
-import { labelled, pad, wrap } from './layout.ts';
+import { keepStart, labelled, pad, wrap } from './layout.ts';
 import { shellCommand } from './shell-quote.ts';
 import type { Style } from './style.ts';
 import { escapeText, join, type SafeText, safe } from './terminal-escape.ts';
@@ -53,7 +53,10 @@ export function planSummary(plan: Plan): SafeText {
 
 function header(plan: Plan, style: Style): SafeText[] {
   const { host, policy } = plan;
-  const name = plan.target === 'local' ? host.hostname : `${plan.target} (${host.hostname})`;
+  const { hostname } = host;
+  const named = plan.target.replace(/^.*@/, '') === hostname;
+  const target = named ? plan.target : `${plan.target} (${hostname})`;
+  const name = plan.target === 'local' ? hostname : target;
   const what = `${host.os}, systemd ${host.systemdVersion}, Linux ${host.kernel}, cgroup ${host.cgroupMode}`;
   return [
     ...wrap(safe`Plan for ${escapeText(name)} by policy ${escapeText(policy.name)}`, 0, style).map(
@@ -124,11 +127,14 @@ function refusedLines(refused: Plan['refused'][number], style: Style): SafeText[
   ];
 }
 
-function unchangedLines(plan: Plan, verbose: boolean, style: Style): SafeText[] {
-  const shown = verbose ? plan.unchanged : plan.unchanged.slice(0, UNCHANGED_SHOWN);
-  const lines = shown.flatMap(({ title, reason }) =>
-    labelled(safe`= `, 2, escapeText(`${title}: ${reason}`), style, style.dim),
-  );
-  const more = plan.unchanged.length - shown.length;
+/** All of them in full, or the first few in a line each. */
+function unchangedLines({ unchanged }: Plan, verbose: boolean, style: Style): SafeText[] {
+  const texts = unchanged.map(({ title, reason }) => escapeText(`${title}: ${reason}`));
+  if (verbose) return texts.flatMap((text) => labelled(safe`= `, 2, text, style, style.dim));
+  const room = (style.width ?? Number.POSITIVE_INFINITY) - 2;
+  const lines = texts
+    .slice(0, UNCHANGED_SHOWN)
+    .map((text) => safe`= ${style.dim(keepStart(text, room, style))}`);
+  const more = texts.length - lines.length;
   return more > 0 ? [...lines, style.dim(safe`= and ${more} more (--verbose names them)`)] : lines;
 }

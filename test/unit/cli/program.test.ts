@@ -23,18 +23,17 @@ describe('tasksctl', () => {
     expect(stderr).toContain('Commands:');
   });
 
-  it.each(COMMANDS)(
-    '%s --help has examples, fits 80 columns, and is in docs/commands.md',
-    async (command) => {
-      const { code, stdout } = await runCli([command, '--help'], { terminal: 80 });
-      expect(code).toBe(0);
-      expect(stdout).toContain(`Examples:\n  tasksctl ${command}`);
-      expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
-      for (const [, option] of stdout.matchAll(/^ {2}(?:-[a-zA-Z], )?(--[a-z-]+)/gm)) {
-        expect(commandsPage).toContain(`\`${option}`);
-      }
-    },
-  );
+  it.each(
+    COMMANDS,
+  )('%s --help has examples, fits 80 columns, and is in docs/commands.md', async (command) => {
+    const { code, stdout } = await runCli([command, '--help'], { terminal: 80 });
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Examples:\n  tasksctl ${command}`);
+    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    for (const [, option] of stdout.matchAll(/^ {2}(?:-[a-zA-Z], )?(--[a-z-]+)/gm)) {
+      expect(commandsPage).toContain(`\`${option}`);
+    }
+  });
 });
 
 describe('a wrong command line', () => {

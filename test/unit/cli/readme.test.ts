@@ -14,9 +14,12 @@ it('README.md shows what the commands in it print (npm run docs writes it)', asy
   for (const [block, command = ''] of readme.matchAll(BLOCK)) {
     const argv = command.split(' ').map((word) => (word.startsWith('examples/') ? join(root, word) : word));
     // As on a terminal of 80 columns; pages show no colour.
-    const { stdout, stderr } = await runCli(argv, { terminal: 80, env: { LANG: 'C.UTF-8', NO_COLOR: '1' } });
-    expect(stderr).toBe('');
-    shown = shown.replace(block, () => `\`\`\`console\n$ tasksctl ${command}\n${stdout}\`\`\``);
+    const { code, stdout, stderr } = await runCli(argv, {
+      terminal: 80,
+      env: { LANG: 'C.UTF-8', NO_COLOR: '1' },
+    });
+    expect(code).toBe(0);
+    shown = shown.replace(block, () => `\`\`\`console\n$ tasksctl ${command}\n${stderr}${stdout}\`\`\``);
   }
   await expect(shown).toMatchFileSnapshot('../../../README.md');
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bar, displayWidth, keepEnd, table, wrap } from '../../../src/report/layout.ts';
+import { bar, displayWidth, keepEnd, keepStart, table, wrap } from '../../../src/report/layout.ts';
 import { createStyle, PLAIN } from '../../../src/report/style.ts';
 import { escapeText, safe } from '../../../src/report/terminal-escape.ts';
 
@@ -30,6 +30,16 @@ describe('keepEnd', () => {
         expect(shown === name || name.endsWith(shown.replace(/^(?:…|\.\.)/, ''))).toBe(true);
       }),
     );
+  });
+});
+
+describe('keepStart', () => {
+  it.each([
+    ['12 tasks are enough', 10, '12 tasks …'],
+    ['short', 10, 'short'],
+    ['漢字漢字', 6, '漢字…'],
+  ])('%s in %i columns is %s', (text, width, shown) => {
+    expect(keepStart(escapeText(text), width, terminal(80))).toBe(shown);
   });
 });
 

@@ -12,7 +12,7 @@ const show = (plan: Plan, verbose = false) => planText(plan, { diffs: [exampleDi
 describe('planText', () => {
   it('shows each change with source, arithmetic, timing, commands and people, the diff, and what was refused', () => {
     expect(show(examplePlan)).toMatchInlineSnapshot(`
-      "Plan for admin@web1 (web1) by policy default
+      "Plan for admin@web1 by policy default
       Debian GNU/Linux 12 (bookworm), systemd 252, Linux 6.1.0-18-amd64, cgroup v2
 
       ~ user-.slice (every user): 33% (10230) -> 16384
