@@ -3,7 +3,7 @@
  * against the schema, resolved and planned, as `tasksctl plan --snapshot` does. The snapshots are the examples, each
  * under a host name of its own so that no two texts are the same.
  *
- *   npx tsx bench/plan-throughput.ts [COUNT]
+ *   node bench/run.mjs plan-throughput [COUNT]
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,19 +25,20 @@ if (!parsed.ok) throw new Error('templates/policies/default.yaml is no valid pol
 
 let bytes = 0;
 let changes = 0;
-let parsing = 0;
 const started = performance.now();
+// What the aim is held against: a busy machine stretches the time on the clock.
+const cpuStarted = process.cpuUsage();
 for (let i = 0; i < count; i++) {
   const example = examples[i % examples.length] ?? '';
   const text = example.replace(/"hostname": "[^"]*"/, `"hostname": "host-${i}"`);
   bytes += text.length;
-  const before = performance.now();
   const loaded = parseSnapshot(text);
-  parsing += performance.now() - before;
   if (!loaded.ok) throw new Error(loaded.message);
   changes += planHost(loaded.snapshot, parsed.policy).changes.length;
 }
-const seconds = (performance.now() - started) / 1000;
+const clock = (performance.now() - started) / 1000;
+const cpu = process.cpuUsage(cpuStarted);
+const seconds = (cpu.user + cpu.system) / 1e6;
 
 const { maxRSS } = process.resourceUsage();
 const aim = (AIM_SECONDS * count) / AIM_HOSTS;
@@ -46,8 +47,8 @@ row('snapshots planned', String(count));
 row('examples they are made from', String(examples.length));
 row('JSON read, MB', (bytes / 1e6).toFixed(0));
 row('changes planned', String(changes));
-row('seconds', seconds.toFixed(1));
-row('  of them parsing and checking', (parsing / 1000).toFixed(1));
-row('snapshots a second', (count / seconds).toFixed(0));
+row('seconds of processor time', seconds.toFixed(1));
+row('seconds on the clock', clock.toFixed(1));
+row('snapshots a processor second', (count / seconds).toFixed(0));
 row('peak memory, MB', (maxRSS / 1024).toFixed(0));
 row(`ratio to the aim of ${aim.toFixed(1)} s`, (seconds / aim).toFixed(2));
