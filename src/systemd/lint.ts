@@ -291,16 +291,30 @@ function lintAssignment(
     );
   }
   if (parsed.value === 'unset') return null;
-  if (role.kind === 'unit' && role.owner === '-.slice') {
+  if (role.kind === 'unit' && parsed.value.kind !== 'infinity' && appliesToRootSlice(ctx, role.owner)) {
+    const repeated = parsed.value.kind === 'fraction' ? ', a percentage of itself at every reload' : '';
     return warn(
       'root-slice-limit',
       path,
       assignment,
-      "TasksMax= of -.slice sets the kernel's own kernel.threads-max and raises kernel.pid_max",
-      'Use a file in /etc/sysctl.d if that is what is meant.',
+      `TasksMax= of -.slice sets the kernel's own kernel.threads-max${repeated}, and raises kernel.pid_max`,
+      role.owner === 'slice'
+        ? 'Set TasksMax=infinity in a drop-in of -.slice that comes later.'
+        : 'Use a file in /etc/sysctl.d if that is what is meant.',
     );
   }
   return lintValue(ctx, path, assignment, key, parsed.value);
+}
+
+/**
+ * Whether a drop-in of this unit or type sets the limit of the root slice, and with it the kernel's (since 237;
+ * `cgroup_context_apply()` of systemd's cgroup.c). Seen on a host of 262: `slice.d` with 90% shrank kernel.threads-max
+ * by a tenth at each daemon-reload.
+ */
+function appliesToRootSlice(ctx: ResolveContext, owner: string): boolean {
+  if (ctx.capabilities.version < 237 || (owner !== '-.slice' && owner !== 'slice')) return false;
+  const { value } = resolveUnit(ctx, '-.slice').tasksMax;
+  return value !== null && value.kind !== 'infinity';
 }
 
 /** Values that are accepted and still not what they seem. */

@@ -192,8 +192,12 @@ cp -a ${GENERATED}/normal/. "$1/" && cp -a ${GENERATED}/early/. "$2/" && cp -a $
   return { files: files.files, names: [...names] };
 }
 
-/** Values that no running service of the host can reach. */
+/**
+ * Values that no running service of the host can reach. The root slice is a slice too: systemd would write its limit to
+ * kernel.threads-max, a percentage of that very number, so that each reload would shrink it.
+ */
 function typeLevelDropIns(random: Random, files: FileSet): void {
+  files.put('/etc/systemd/system/-.slice.d/zzz.conf', '[Slice]\nTasksMax=infinity\n');
   for (const directory of random.some(DIRECTORIES.slice(4), 0.3)) {
     for (const name of random.some(['02-type.conf', '45-type.conf', '55-type.conf'], 0.4)) {
       const type = random.pick(['service', 'slice', 'socket']);

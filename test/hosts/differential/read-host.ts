@@ -28,7 +28,7 @@ async function readTree(host: LabHost): Promise<FileTree> {
   const { stdout } = await host.exec(
     `cd /
 set -- /etc/systemd /run/systemd /usr/lib/systemd/system /usr/lib/systemd/*.conf.d /usr/lib/systemd/*.conf \\
-  /usr/local/lib/systemd /opt/differential /dev/null
+  /usr/local/lib/systemd /opt/differential /var/lib/differential /dev/null
 for path; do [ -e "$path" ] && set -- "$@" "$path"; shift; done
 list=$(mktemp)
 { find /lib -maxdepth 0 -printf '%y %m %U %G %s %l\\0%p\\0'

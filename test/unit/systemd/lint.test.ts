@@ -61,6 +61,21 @@ describe('lint', () => {
       [`root-slice-limit ${etc}/-.slice.d/x.conf:2`],
     ],
     [
+      'a limit of all slices, which the root slice is one of',
+      { [`${etc}/slice.d/x.conf`]: '[Slice]\nTasksMax=90%\n' },
+      252,
+      [`root-slice-limit ${etc}/slice.d/x.conf:2`],
+    ],
+    [
+      'the same with the root slice left out',
+      {
+        [`${etc}/slice.d/x.conf`]: '[Slice]\nTasksMax=90%\n',
+        [`${etc}/-.slice.d/y.conf`]: '[Slice]\nTasksMax=infinity\n',
+      },
+      252,
+      [],
+    ],
+    [
       'a timer',
       { [`${etc}/a.timer.d/x.conf`]: '[Timer]\nTasksMax=500\n' },
       252,
