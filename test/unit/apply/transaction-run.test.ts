@@ -201,16 +201,15 @@ describe.skipIf(!root)('a killed transaction', () => {
     expect((await runOn(on, applyScript(plan, { run }), { run })).end).toMatchObject({ reason: 'drift' });
   }
 
-  it.each(steps.map((step, i) => [step, ways[i % ways.length] ?? 'boot'] as const))(
-    'at step %s leaves the old or the new state after: %s',
-    async (step, way) => {
-      const on = host();
-      const old = on.tree('/etc');
-      const report = await runOn(on, atStep(applyScript(standardPlan()), step, 'kill -9 $$'));
-      expect([report.signal, report.step]).toEqual(['SIGKILL', step]);
-      await expectWhole(on, old, way);
-    },
-  );
+  it.each(
+    steps.map((step, i) => [step, ways[i % ways.length] ?? 'boot'] as const),
+  )('at step %s leaves the old or the new state after: %s', async (step, way) => {
+    const on = host();
+    const old = on.tree('/etc');
+    const report = await runOn(on, atStep(applyScript(standardPlan()), step, 'kill -9 $$'));
+    expect([report.signal, report.step]).toEqual(['SIGKILL', step]);
+    await expectWhole(on, old, way);
+  });
 
   // Every command, on demand: TASKSCTL_KILL_STRIDE=1 takes some twenty minutes.
   const bash = isInstalled('bash');

@@ -67,16 +67,17 @@ describe.skipIf(unavailable !== null)(
         await transport.close();
       });
 
-      it.each(['rsa', 'ecdsa', 'ed25519'])(
-        'with a key of type %s, from a file and from an agent',
-        async (type) => {
-          const key = rig.key(`type-${type}`, { type });
-          const to = await rig.sshd({ authorized: [key] });
-          expect(await once(await rig.connect(rig.config(to, `IdentityFile ${key}`)))).toBe('0\n');
-          const agent = await rig.agent(key);
-          expect(await once(await rig.connect(rig.config(to, `IdentityAgent ${agent}`)))).toBe('0\n');
-        },
-      );
+      it.each([
+        'rsa',
+        'ecdsa',
+        'ed25519',
+      ])('with a key of type %s, from a file and from an agent', async (type) => {
+        const key = rig.key(`type-${type}`, { type });
+        const to = await rig.sshd({ authorized: [key] });
+        expect(await once(await rig.connect(rig.config(to, `IdentityFile ${key}`)))).toBe('0\n');
+        const agent = await rig.agent(key);
+        expect(await once(await rig.connect(rig.config(to, `IdentityAgent ${agent}`)))).toBe('0\n');
+      });
 
       it('with an agent that holds other keys too, up to the limit of sshd', async () => {
         const others = [1, 2, 3, 4].map((n) => rig.key(`other-${n}`));

@@ -37,12 +37,15 @@ describe('matchesPattern', () => {
 });
 
 describe('unitPatternProblem', () => {
-  it.each(['nginx.service', 'a@b.service', 'x\\x2dy.mount', 'user-*.slice', '*.socket'])(
-    'takes %s',
-    (name) => {
-      expect(unitPatternProblem(name)).toBeNull();
-    },
-  );
+  it.each([
+    'nginx.service',
+    'a@b.service',
+    'x\\x2dy.mount',
+    'user-*.slice',
+    '*.socket',
+  ])('takes %s', (name) => {
+    expect(unitPatternProblem(name)).toBeNull();
+  });
   it.each([
     'nginx',
     'a.timer',

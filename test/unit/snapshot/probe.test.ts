@@ -100,27 +100,26 @@ function constant({ host, files, systemd, kernel, cgroups, problems }: Snapshot)
 }
 
 describe('templates/probe.sh', () => {
-  it.each(shells.filter(([shell]) => find(shell) !== undefined))(
-    'reads this machine under %s',
-    (shell, args) => {
-      const { snapshot, stderr } = run(shell, args);
-      expect(stderr).toBe('');
-      expect(snapshot.host.hostname).toBe(hostname());
-      expect(snapshot.kernel.pidMax).toBe(Number(readFileSync('/proc/sys/kernel/pid_max', 'utf8')));
-      expect(snapshot.kernel.threadsMax).toBe(Number(readFileSync('/proc/sys/kernel/threads-max', 'utf8')));
-      expect(snapshot.host.bootId).toBe(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
-      expect(snapshot.probe.uid).toBe(process.getuid?.());
-      expect(Math.abs(Date.parse(snapshot.takenAt) - Date.now())).toBeLessThan(60_000);
-      for (const file of snapshot.files) {
-        if (file.type === 'file' && file.text !== undefined && !file.path.startsWith('/run/')) {
-          expect(file.text, file.path).toBe(readFileSync(file.path, 'utf8'));
-        }
+  it.each(
+    shells.filter(([shell]) => find(shell) !== undefined),
+  )('reads this machine under %s', (shell, args) => {
+    const { snapshot, stderr } = run(shell, args);
+    expect(stderr).toBe('');
+    expect(snapshot.host.hostname).toBe(hostname());
+    expect(snapshot.kernel.pidMax).toBe(Number(readFileSync('/proc/sys/kernel/pid_max', 'utf8')));
+    expect(snapshot.kernel.threadsMax).toBe(Number(readFileSync('/proc/sys/kernel/threads-max', 'utf8')));
+    expect(snapshot.host.bootId).toBe(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
+    expect(snapshot.probe.uid).toBe(process.getuid?.());
+    expect(Math.abs(Date.parse(snapshot.takenAt) - Date.now())).toBeLessThan(60_000);
+    for (const file of snapshot.files) {
+      if (file.type === 'file' && file.text !== undefined && !file.path.startsWith('/run/')) {
+        expect(file.text, file.path).toBe(readFileSync(file.path, 'utf8'));
       }
-      if (snapshot.cgroups.pidsRoot !== null) {
-        expect(existsSync(`${snapshot.cgroups.pidsRoot}/cgroup.procs`)).toBe(true);
-      }
-    },
-  );
+    }
+    if (snapshot.cgroups.pidsRoot !== null) {
+      expect(existsSync(`${snapshot.cgroups.pidsRoot}/cgroup.procs`)).toBe(true);
+    }
+  });
 
   it('reads the same under every shell', { timeout: 60_000 }, () => {
     const runs = shells

@@ -45,33 +45,38 @@ describe('readSnapshot', () => {
     expect(host.requests[0]?.script).toMatch(/^TASKSCTL_PROBE_SECONDS=7\n#!\/bin\/sh\n/);
   });
 
-  it.each(['sudo-missing', 'sudo-denied', 'sudo-password-needed', 'sudo-password-wrong'] as const)(
-    'reads as the login user after %s, and says so',
-    async (kind) => {
-      const host = transport(({ asRoot }) => (asRoot ? failed(kind) : exit(output)));
-      const result = await readSnapshot(host);
-      expect(result).toMatchObject({
-        kind: 'ok',
-        snapshot: { problems: [{ part: 'probe', reason: 'no-permission', detail: `db1: ${kind}` }] },
-      });
-      expect(host.requests.map(({ asRoot }) => asRoot)).toEqual([true, false]);
-    },
-  );
+  it.each([
+    'sudo-missing',
+    'sudo-denied',
+    'sudo-password-needed',
+    'sudo-password-wrong',
+  ] as const)('reads as the login user after %s, and says so', async (kind) => {
+    const host = transport(({ asRoot }) => (asRoot ? failed(kind) : exit(output)));
+    const result = await readSnapshot(host);
+    expect(result).toMatchObject({
+      kind: 'ok',
+      snapshot: { problems: [{ part: 'probe', reason: 'no-permission', detail: `db1: ${kind}` }] },
+    });
+    expect(host.requests.map(({ asRoot }) => asRoot)).toEqual([true, false]);
+  });
 
-  it.each(['timeout', 'output-limit', 'connection-lost', 'auth-failed'] as const)(
-    'fails with %s',
-    async (kind) => {
-      const host = transport(() => failed(kind));
-      expect(await readSnapshot(host)).toMatchObject({ kind: 'failed', error: { kind } });
-      expect(host.requests).toHaveLength(1);
-    },
-  );
+  it.each([
+    'timeout',
+    'output-limit',
+    'connection-lost',
+    'auth-failed',
+  ] as const)('fails with %s', async (kind) => {
+    const host = transport(() => failed(kind));
+    expect(await readSnapshot(host)).toMatchObject({ kind: 'failed', error: { kind } });
+    expect(host.requests).toHaveLength(1);
+  });
 
-  it.each(['', 'sh: syntax error\n', 'tasksctl-probe 1\n'])(
-    'fails where the probe did not run: %j',
-    async (text) => {
-      const result = await readSnapshot(transport(() => exit(text)));
-      expect(result).toMatchObject({ kind: 'failed', error: { kind: 'unsupported', target: 'db1' } });
-    },
-  );
+  it.each([
+    '',
+    'sh: syntax error\n',
+    'tasksctl-probe 1\n',
+  ])('fails where the probe did not run: %j', async (text) => {
+    const result = await readSnapshot(transport(() => exit(text)));
+    expect(result).toMatchObject({ kind: 'failed', error: { kind: 'unsupported', target: 'db1' } });
+  });
 });
