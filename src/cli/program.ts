@@ -1,6 +1,6 @@
 import { Command, CommanderError, Option, type OutputConfiguration } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
-import { Console } from './console.ts';
+import type { Console } from './console.ts';
 import { EXIT, FAILURE_EXIT } from './exit-code.ts';
 import type { Failure, Outcome } from './failure.ts';
 import type { LintOptions } from './lint.ts';
@@ -29,15 +29,19 @@ type Run = <O extends OutputOptions>(
  */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
   let code: number = EXIT.done;
+  const openConsole = async (options: OutputOptions): Promise<Console> => {
+    const { Console } = await import('./console.ts');
+    return new Console(io, options);
+  };
   const fail = async (failure: Failure, options: OutputOptions) => {
     // Whatever an interrupted command stumbled over, the interruption is why.
     const told: Failure = io.signal.aborted ? { kind: 'aborted', message: 'Interrupted.' } : failure;
-    await new Console(io, options).failure(told);
+    await (await openConsole(options)).failure(told);
     code = FAILURE_EXIT[told.kind];
   };
   const run: Run = async (options, command) => {
     try {
-      const outcome = await command(new Console(io, options), options);
+      const outcome = await command(await openConsole(options), options);
       if (outcome.kind === 'exit') code = outcome.code;
       else await fail(outcome.failure, options);
     } catch (error) {
