@@ -185,7 +185,8 @@ function each(name: string, calls: readonly (readonly string[])[]): string {
   return `${name}() {\n${lines.join('\n')}\n}`;
 }
 
-function changedFiles(plan: Plan): PlannedFile[] {
+/** The files of a plan that will not stay as they are; what the host says of "file N" is the N-th of these. */
+export function changedFiles(plan: Plan): PlannedFile[] {
   return plan.files.filter((file) => printBefore(file) !== printAfter(file));
 }
 

@@ -56,7 +56,8 @@ export function addSourceOptions(command: Command): Command {
   );
 }
 
-function positiveSeconds(text: string): number {
+/** A time in seconds, for an option. */
+export function positiveSeconds(text: string): number {
   const seconds = Number(text);
   // setTimeout takes at most 2^31-1 ms.
   if (!(seconds > 0 && seconds <= 86_400)) {

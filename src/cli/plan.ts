@@ -54,8 +54,9 @@ function detailedExitCode(made: Plan): number {
 /** A name such as `default` is a template's; anything with a slash or a dot in it is a file. */
 const TEMPLATE_NAME = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
 
-async function readPolicy(
-  options: PlanOptions,
+/** The policy that `--policy` names: a file, standard input, or a template. */
+export async function readPolicy(
+  options: Pick<PlanOptions, 'policy' | 'snapshot'>,
   io: Io,
 ): Promise<{ readonly kind: 'ok'; readonly policy: Policy } | Failed> {
   if (options.policy === '-' && options.snapshot === '-') {

@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option, type OutputConfiguration } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
+import type { ApplyCommandOptions } from './apply.ts';
 import type { Console } from './console.ts';
 import { EXIT, FAILURE_EXIT } from './exit-code.ts';
 import type { Failure, Outcome } from './failure.ts';
@@ -11,11 +12,15 @@ import {
   collect,
   type OutputOptions,
   percentage,
+  positiveSeconds,
 } from './options.ts';
 import type { PlanOptions } from './plan.ts';
+import type { RollbackOptions } from './rollback.ts';
+import type { RunsOptions } from './runs.ts';
 import type { SnapshotOptions } from './snapshot.ts';
 import type { StatusOptions } from './status.ts';
 import { type Io, write } from './terminal.ts';
+import type { VerifyOptions } from './verify.ts';
 
 /** Carries out one command and keeps what it comes to. */
 type Run = <O extends OutputOptions>(
@@ -84,7 +89,7 @@ function createProgram(run: Run, output: OutputConfiguration): Command {
     .configureOutput(output)
     .exitOverride()
     .description(
-      'Reads, explains and plans the task limits of Linux hosts: TasksMax=, UserTasksMax=, DefaultTasksMax=, pids cgroups and the kernel ceilings above them. Every command here only reads.',
+      'Reads, explains, plans and changes the task limits of Linux hosts: TasksMax=, UserTasksMax=, DefaultTasksMax=, pids cgroups and the kernel ceilings above them. Only apply and rollback write to a host.',
     )
     .version(packageJson.version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
@@ -96,6 +101,7 @@ Examples:
   tasksctl status                          who is near a limit on this machine
   tasksctl status --explain user-1000.slice
   tasksctl plan -t admin@web1              what to change there, and what it takes
+  tasksctl apply -t admin@web1             change it, and prove that it is in force
   tasksctl COMMAND --help                  options and examples of a command
 
 Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
@@ -103,6 +109,10 @@ Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
     );
   defineStatus(program, run);
   definePlan(program, run);
+  defineApply(program, run);
+  defineRollback(program, run);
+  defineRuns(program, run);
+  defineVerify(program, run);
   defineLint(program, run);
   defineSnapshot(program, run);
   return program;
@@ -176,6 +186,112 @@ Examples:
     .action((options: PlanOptions) =>
       run(options, async (...args) => (await import('./plan.ts')).plan(...args)),
     );
+}
+
+function defineApply(program: Command, run: Run): void {
+  const command = program
+    .command('apply')
+    .summary('carry out a plan, prove that it is in force, or restore the host')
+    .description(
+      'Carries out a saved plan, or makes one by a policy, shows it and asks. On the host it is one transaction: checked, backed up, written, activated, read back from the kernel; if anything is off, the old state comes back. Where a change could lock people out, the host restores itself unless a new login proves that it did not.',
+    )
+    .argument('[plan]', "a plan saved by tasksctl plan --out; '-': standard input")
+    .option(
+      '-p, --policy <policy>',
+      "without a saved plan: a policy file ('-': standard input), or the name of a template",
+      'default',
+    )
+    .option('-y, --yes', 'do not ask')
+    .option('--check', 'run every check on the host and write nothing')
+    .option('--dead-man <seconds>', 'how long a new login may take to confirm', positiveSeconds)
+    .option('--no-dead-man', 'let nothing wait for a new login')
+    .option('--reboot', 'then reboot the host, wait for it, and verify')
+    .option('--no-diff', 'leave out the differences of the files')
+    .option('-v, --verbose', 'every limit that stays as it is, and notes');
+  addOutputOptions(addHostOptions(command))
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 applied or nothing to do, 3 the host was restored, 4 refused and
+nothing changed, 1 an error.
+
+Examples:
+  tasksctl apply                               plan this machine, ask, apply
+  tasksctl apply -t admin@web1 --check         would it go through?
+  tasksctl apply plan.json --yes               a reviewed plan
+  tasksctl apply -t web1 --yes --reboot        and prove that it lasts`,
+    )
+    .action(
+      (planFile: string | undefined, options: Omit<ApplyCommandOptions, 'planFile' | 'targetGiven'>) => {
+        const targetGiven = command.getOptionValueSource('target') === 'cli';
+        const all = { ...options, targetGiven, ...(planFile === undefined ? {} : { planFile }) };
+        return run(all, async (...args) => (await import('./apply.ts')).apply(...args));
+      },
+    );
+}
+
+function defineRollback(program: Command, run: Run): void {
+  const command = program
+    .command('rollback')
+    .summary('undo a run')
+    .description(
+      'Brings back every file as it was before a run, and has systemd and the kernel go back too. Files that were changed since are not overwritten. May be repeated.',
+    )
+    .argument('[run]', 'its name, as tasksctl runs shows it; the newest that is in place if left out')
+    .option('-y, --yes', 'do not ask');
+  addOutputOptions(addHostOptions(command))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tasksctl rollback -t admin@web1
+  tasksctl rollback -t web1 20261122T201530Z-3f9a --yes`,
+    )
+    .action((id: string | undefined, options: RollbackOptions) =>
+      run(withRun(options, id), async (...args) => (await import('./rollback.ts')).rollback(...args)),
+    );
+}
+
+function defineRuns(program: Command, run: Run): void {
+  const command = program
+    .command('runs')
+    .summary('list what was applied to a host, or show one run')
+    .argument('[run]', 'show this one in full');
+  addOutputOptions(addHostOptions(command))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tasksctl runs -t admin@web1
+  tasksctl runs -t web1 20261122T201530Z-3f9a`,
+    )
+    .action((id: string | undefined, options: RunsOptions) =>
+      run(withRun(options, id), async (...args) => (await import('./runs.ts')).runs(...args)),
+    );
+}
+
+function defineVerify(program: Command, run: Run): void {
+  const command = program
+    .command('verify')
+    .summary('check that what a run changed is in force, also after a reboot')
+    .description(
+      'Reads the host and compares it with what a run wanted: files, systemd, and what the kernel enforces. What was pending is closed once it holds. Exits 0 if everything holds, 2 if something is still pending, 1 if something did not hold.',
+    )
+    .argument('[run]', 'its name; the newest that is in place if left out');
+  addOutputOptions(addHostOptions(command))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tasksctl verify -t admin@web1`,
+    )
+    .action((id: string | undefined, options: VerifyOptions) =>
+      run(withRun(options, id), async (...args) => (await import('./verify.ts')).verify(...args)),
+    );
+}
+
+function withRun<O extends { readonly run?: string }>(options: O, id: string | undefined): O {
+  return id === undefined ? options : { ...options, run: id };
 }
 
 function defineLint(program: Command, run: Run): void {

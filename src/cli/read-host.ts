@@ -1,7 +1,6 @@
-import { connect } from '../host/connect.ts';
 import { escapeText, safe } from '../report/terminal-escape.ts';
 import { readSnapshot } from '../snapshot/read-snapshot.ts';
-import { terminalAsker } from './ask-secret.ts';
+import { connector } from './connector.ts';
 import type { Console } from './console.ts';
 import { failed } from './failure.ts';
 import type { HostOptions } from './options.ts';
@@ -13,29 +12,8 @@ export async function readHost(console: Console, options: HostOptions): Promise<
   const { signal } = console.io;
   const timeoutMs = options.timeout * 1000;
   const progress = new Progress(console.io, safe`Reading ${escapeText(options.target)}`);
-  const ask = terminalAsker();
   try {
-    const connected = await connect(options.target, {
-      signal,
-      connectTimeoutMs: timeoutMs,
-      acceptNew: options.acceptNew === true,
-      warn: (message) => {
-        progress.pause();
-        void console.notice('warning', escapeText(message));
-        progress.resume();
-      },
-      ...(options.sshConfig === undefined ? {} : { configFile: options.sshConfig }),
-      ...(ask === undefined
-        ? {}
-        : {
-            askSecret: async (prompt) => {
-              progress.pause();
-              const secret = await ask(prompt);
-              progress.resume();
-              return secret;
-            },
-          }),
-    });
+    const connected = await connector(console, options, progress, signal)();
     if (!connected.ok) return failed(connected.error);
     try {
       const read = await readSnapshot(connected.transport, { timeoutMs, signal });

@@ -101,7 +101,7 @@ function value(value: { readonly text: string; readonly count: string }): SafeTe
   return escapeText(value.text === value.count ? value.text : `${value.text} (${value.count})`);
 }
 
-function diffLines(diff: string, style: Style): SafeText[] {
+export function diffLines(diff: string, style: Style): SafeText[] {
   const paints: Readonly<Record<string, Style['bold']>> = {
     '@': style.cyan,
     '+': style.green,

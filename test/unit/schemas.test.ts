@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { planSchema } from '../../src/plan/plan.ts';
 import { policySchema } from '../../src/plan/policy.ts';
+import { applySchema, rollbackSchema, runsSchema, verifySchema } from '../../src/report/apply-json.ts';
 import { lintSchema } from '../../src/report/lint-json.ts';
 import { statusSchema } from '../../src/report/status-json.ts';
 import { snapshotSchema } from '../../src/snapshot/snapshot.ts';
@@ -14,6 +15,10 @@ const PUBLISHED = {
   status: statusSchema,
   plan: planSchema,
   lint: lintSchema,
+  apply: applySchema,
+  rollback: rollbackSchema,
+  runs: runsSchema,
+  verify: verifySchema,
 };
 
 describe('docs/schema', () => {

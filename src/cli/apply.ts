@@ -1,0 +1,208 @@
+import { randomInt } from 'node:crypto';
+import { hostname, userInfo } from 'node:os';
+import { type ApplyResult, applyPlan } from '../apply/apply-plan.ts';
+import { rebootHost } from '../apply/reboot.ts';
+import { makeRunId } from '../apply/run-id.ts';
+import { DEAD_MAN_SECONDS, KEEP_DAYS } from '../apply/transaction.ts';
+import { fileDiff } from '../plan/file-diff.ts';
+import { type Plan, planSchema } from '../plan/plan.ts';
+import { planHost } from '../plan/plan-host.ts';
+import { applyJson, verifyJson } from '../report/apply-json.ts';
+import { applyText } from '../report/apply-text.ts';
+import { planText } from '../report/plan-text.ts';
+import { escapeText, type SafeText, safe } from '../report/terminal-escape.ts';
+import { verifyText } from '../report/verify-text.ts';
+import { askYes, canAsk } from './ask-yes.ts';
+import { connector } from './connector.ts';
+import type { Console } from './console.ts';
+import { EXIT } from './exit-code.ts';
+import { type Failed, failed, type Outcome } from './failure.ts';
+import type { HostOptions, OutputOptions } from './options.ts';
+import { readPolicy } from './plan.ts';
+import { Progress } from './progress.ts';
+import { readText } from './read-file.ts';
+import { readHost } from './read-host.ts';
+import { write } from './terminal.ts';
+import { standingOfRun } from './verify.ts';
+
+export interface ApplyCommandOptions extends HostOptions, OutputOptions {
+  /** A saved plan; `-` is standard input. */
+  readonly planFile?: string;
+  /** `-t` was given, so it and not the plan says which host it is. */
+  readonly targetGiven: boolean;
+  readonly policy: string;
+  readonly yes?: true;
+  readonly check?: true;
+  /** Seconds, or false for `--no-dead-man`. */
+  readonly deadMan?: number | boolean;
+  readonly reboot?: true;
+  readonly diff: boolean;
+  readonly verbose?: true;
+}
+
+/** What a host may take to boot. */
+const REBOOT_TIMEOUT_MS = 10 * 60_000;
+
+/** `tasksctl apply` */
+export async function apply(console: Console, options: ApplyCommandOptions): Promise<Outcome> {
+  const made =
+    options.planFile === undefined ? await makePlan(console, options) : await loadPlan(console, options);
+  if (made.kind === 'failed') return made;
+  const { plan } = made;
+  if (options.reboot === true && plan.target === 'local') {
+    return failed({
+      kind: 'usage',
+      message: 'This machine cannot be rebooted by a program that waits for it to come back.',
+      help: 'Apply without --reboot, reboot, and run tasksctl verify.',
+    });
+  }
+  if (!console.json) await showPlan(console, plan, options);
+  const agreed = await agree(console, plan, options);
+  if (agreed !== 'yes') return agreed;
+
+  const progress = new Progress(console.io, safe`Applying to ${escapeText(plan.target)}`);
+  let result: ApplyResult;
+  try {
+    result = await applyPlan(plan, {
+      connect: connector(console, { ...options, target: plan.target }, progress),
+      ...newRun(),
+      check: options.check === true,
+      deadMan: options.deadMan !== false,
+      deadManSeconds: typeof options.deadMan === 'number' ? options.deadMan : DEAD_MAN_SECONDS,
+      signal: console.io.signal,
+    });
+  } finally {
+    progress.pause();
+  }
+  if (options.reboot === true && (result.kind === 'applied' || result.kind === 'unchanged')) {
+    return rebootAndVerify(console, options, plan, result);
+  }
+  const code = exitCode(result);
+  return console.json
+    ? console.document(applyJson(plan, result, null), code)
+    : console.result(applyText(plan, result, console.style), code);
+}
+
+/** Clock, randomness and the operator's name come in here and nowhere below. */
+function newRun() {
+  const startedAt = new Date();
+  const keepSince = new Date(startedAt.getTime() - KEEP_DAYS * 86_400_000);
+  return {
+    run: {
+      id: makeRunId(startedAt, randomInt(0x10000)),
+      startedAt,
+      operator: `${userName()}@${hostname()}`,
+    },
+    keepSince: makeRunId(keepSince, 0),
+  };
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A user id without an account, as in containers.
+    return String(process.getuid?.() ?? 'unknown');
+  }
+}
+
+function exitCode(result: ApplyResult): number {
+  switch (result.kind) {
+    case 'nothing':
+    case 'checked':
+    case 'unchanged':
+    case 'applied':
+      return EXIT.done;
+    case 'refused':
+      return EXIT.refused;
+    case 'restored':
+    case 'restore-failed':
+      return EXIT.someHostsFailed;
+    case 'unreachable':
+    case 'unknown':
+      return result.error.kind === 'aborted' ? EXIT.interrupted : EXIT.error;
+  }
+}
+
+type Loaded = { readonly kind: 'ok'; readonly plan: Plan } | Failed;
+
+async function makePlan(console: Console, options: ApplyCommandOptions): Promise<Loaded> {
+  const wish = await readPolicy(options, console.io);
+  if (wish.kind === 'failed') return wish;
+  const source = await readHost(console, options);
+  if (source.kind === 'failed') return source;
+  return { kind: 'ok', plan: planHost(source.snapshot, wish.policy) };
+}
+
+async function loadPlan(console: Console, options: ApplyCommandOptions): Promise<Loaded> {
+  const file = await readText(options.planFile ?? '-', console.io);
+  if (!file.ok) return failed(file.failure);
+  const invalid = (why: string): Failed =>
+    failed({
+      kind: 'input-invalid',
+      message: `${file.name} is no plan of this version of tasksctl: ${why}`,
+      help: 'Make it with tasksctl plan --out FILE.',
+    });
+  let json: unknown;
+  try {
+    json = JSON.parse(file.text);
+  } catch (error) {
+    return invalid(error instanceof Error ? error.message : String(error));
+  }
+  const parsed = planSchema.safeParse(json);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    return invalid(`${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'unknown'}`);
+  }
+  const plan = options.targetGiven ? { ...parsed.data, target: options.target } : parsed.data;
+  return { kind: 'ok', plan };
+}
+
+/** The plan goes where questions go: the result of this command is what became of it. */
+async function showPlan(console: Console, plan: Plan, options: ApplyCommandOptions): Promise<void> {
+  const diffs = options.diff ? plan.files.map(fileDiff) : [];
+  const text = planText(plan, { diffs, verbose: options.verbose === true }, console.style);
+  await write(console.io.stderr, safe`${text}\n`);
+}
+
+async function agree(console: Console, plan: Plan, options: ApplyCommandOptions): Promise<'yes' | Outcome> {
+  if (options.yes === true || options.check === true || plan.changes.length === 0) return 'yes';
+  if (console.json || !canAsk(console.io)) {
+    return failed({
+      kind: 'usage',
+      message: 'There is no terminal to ask whether to apply this plan.',
+      help: 'Look at it with tasksctl plan, then apply it with --yes.',
+    });
+  }
+  const reboot: SafeText = options.reboot === true ? safe` and reboot it` : safe``;
+  if (await askYes(console.io, safe`Apply this to ${escapeText(plan.target)}${reboot}?`)) return 'yes';
+  if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
+  return console.result(safe`Nothing was changed.\n`, EXIT.done);
+}
+
+async function rebootAndVerify(
+  console: Console,
+  options: ApplyCommandOptions,
+  plan: Plan,
+  result: ApplyResult & { kind: 'applied' | 'unchanged' },
+): Promise<Outcome> {
+  if (!console.json) await write(console.io.stderr, applyText(plan, result, console.style));
+  const progress = new Progress(console.io, safe`Rebooting ${escapeText(plan.target)}`);
+  const connect = connector(console, { ...options, target: plan.target }, progress);
+  try {
+    const back = await rebootHost({ connect, timeoutMs: REBOOT_TIMEOUT_MS, signal: console.io.signal });
+    if (back.kind === 'failed') return failed(back.error);
+  } finally {
+    progress.pause();
+  }
+  const found = await standingOfRun(
+    console,
+    { ...options, target: plan.target },
+    result.kind === 'applied' ? result.run : null,
+  );
+  if (found.kind === 'failed') return found;
+  const code = found.standing.holds ? EXIT.done : EXIT.error;
+  return console.json
+    ? console.document(applyJson(plan, result, verifyJson(plan.target, found.run, found.standing)), code)
+    : console.result(verifyText(plan.target, found.run, found.standing, console.style), code);
+}

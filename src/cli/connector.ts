@@ -1,0 +1,42 @@
+import type { Connect } from '../apply/saved-run.ts';
+import { connect } from '../host/connect.ts';
+import { escapeText } from '../report/terminal-escape.ts';
+import { terminalAsker } from './ask-secret.ts';
+import type { Console } from './console.ts';
+import type { HostOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+
+/**
+ * Opens connections to the host the options name, each a login of its own; secrets are asked for once. Without a signal
+ * a connection outlives an interrupt: an interrupted apply still has to bring its host to an end.
+ */
+export function connector(
+  console: Console,
+  options: HostOptions,
+  progress: Progress,
+  signal?: AbortSignal,
+): Connect {
+  const ask = terminalAsker();
+  return () =>
+    connect(options.target, {
+      connectTimeoutMs: options.timeout * 1000,
+      acceptNew: options.acceptNew === true,
+      warn: (message) => {
+        progress.pause();
+        void console.notice('warning', escapeText(message));
+        progress.resume();
+      },
+      ...(signal === undefined ? {} : { signal }),
+      ...(options.sshConfig === undefined ? {} : { configFile: options.sshConfig }),
+      ...(ask === undefined
+        ? {}
+        : {
+            askSecret: async (prompt) => {
+              progress.pause();
+              const secret = await ask(prompt);
+              progress.resume();
+              return secret;
+            },
+          }),
+    });
+}
