@@ -1,7 +1,7 @@
 import type { UnitLimit } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SystemdCapabilities } from '../systemd/capabilities.ts';
-import type { TaskCount } from '../systemd/tasks-max.ts';
+import { compareTaskCount, type TaskCount } from '../systemd/tasks-max.ts';
 import type { Activation, PlanStep } from './plan.ts';
 
 /**
@@ -76,6 +76,8 @@ export interface LimitActivation {
   readonly count: TaskCount;
   /** Every unit the limit holds for, running or not. */
   readonly rows: readonly UnitLimit[];
+  /** What the kernel enforces may also be lowered; else only what is lower is touched. */
+  readonly exact: boolean;
   /** What is not running yet, in words, for the summary: `new logins`, `nginx.service`. */
   readonly later: string;
 }
@@ -98,8 +100,7 @@ export function limitActivation(input: LimitActivation): Activation {
   if (where === 'logind.conf') return logindActivation(input);
 
   const rule = reloadRule(capabilities);
-  const running = rows.filter(({ active, live }) => active && live !== null);
-  const lagging = running.filter(({ live }) => live !== count);
+  const { running, lagging } = runningRows(input);
   const managerLags = rows.some(({ manager }) => manager !== null && manager !== count);
   const steps: PlanStep[] = [];
   const reexec = where === 'system.conf' && !capabilities.reloadRereadsManagerConf;
@@ -118,10 +119,22 @@ export function limitActivation(input: LimitActivation): Activation {
       later,
     ),
     steps,
-    affected: affectedOf(snapshot, running, count),
+    affected: affectedOf(snapshot, running, rule.does === 'rewrites' ? running : lagging, count),
     reboot: { needed: false, note: NO_REBOOT },
     source: rule.source,
   };
+}
+
+/** What runs under the limit, and of that what the kernel is to be told about. */
+function runningRows({ rows, count, exact }: LimitActivation): {
+  running: UnitLimit[];
+  lagging: UnitLimit[];
+} {
+  const running = rows.filter(({ active, live }) => active && live !== null);
+  const lagging = running.filter(
+    ({ live }) => live !== null && (exact ? live !== count : compareTaskCount(live, count) < 0),
+  );
+  return { running, lagging };
 }
 
 const DAEMON_RELOAD: PlanStep = {
@@ -149,16 +162,9 @@ function writeStep(snapshot: Snapshot, row: UnitLimit, count: TaskCount, rule: R
   return [{ why, command: { kind: 'write', path, value: count === 'infinity' ? 'max' : String(count) } }];
 }
 
-function logindActivation({
-  snapshot,
-  capabilities,
-  filesChange,
-  count,
-  rows,
-  later,
-}: LimitActivation): Activation {
-  const running = rows.filter(({ active, live }) => active && live !== null);
-  const lagging = running.filter(({ live }) => live !== count);
+function logindActivation(input: LimitActivation): Activation {
+  const { snapshot, capabilities, filesChange, count, later } = input;
+  const { running, lagging } = runningRows(input);
   const steps: PlanStep[] = [];
   if (filesChange) {
     const hup = capabilities.version >= LOGIND_RELOADS_SINCE;
@@ -184,7 +190,7 @@ function logindActivation({
     when: lagging.length > 0 ? 'live' : filesChange ? 'logind-restart' : 'live',
     summary: summaryOf(lagging.length, running.length, 'with set-property', later),
     steps,
-    affected: affectedOf(snapshot, running, count),
+    affected: affectedOf(snapshot, running, lagging, count),
     reboot: { needed: false, note: NO_REBOOT },
     source:
       'measured on systemd 237: logind reads UserTasksMax= on SIGHUP or restart and applies it to slices it makes',
@@ -202,12 +208,15 @@ function summaryOf(lagging: number, running: number, how: string, later: string)
 function affectedOf(
   snapshot: Snapshot,
   rows: readonly UnitLimit[],
+  touched: readonly UnitLimit[],
   count: TaskCount,
 ): Activation['affected'] {
-  const wanted = count === 'infinity' ? 'no limit' : String(count);
+  const text = (limit: TaskCount | null): string => (limit === 'infinity' ? 'no limit' : String(limit));
   return rows.map((row) => {
-    const from = row.live === 'infinity' ? 'no limit' : String(row.live);
-    const note = row.live === count ? `has ${wanted} already` : `${from} -> ${wanted}, nothing is restarted`;
+    const keeps = row.live === count || !touched.includes(row);
+    const note = keeps
+      ? `has ${text(row.live)} already`
+      : `${text(row.live)} -> ${text(count)}, nothing is restarted`;
     const uid = /^user-([0-9]+)\.slice$/.exec(row.name)?.[1];
     return { what: uid === undefined ? row.name : `${row.name} (${loginsOf(snapshot, Number(uid))})`, note };
   });

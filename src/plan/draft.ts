@@ -1,13 +1,14 @@
 import type { Diagnostic } from '../systemd/diagnostic.ts';
-import { formatTasksMax } from '../systemd/tasks-max.ts';
+import { compareTaskCount, formatTasksMax } from '../systemd/tasks-max.ts';
 import { ancestorsOf, type HostView } from './host-view.ts';
+import { rejectionsBelow } from './need.ts';
 import type { Target } from './placement.ts';
 import { boundsAfter, planSysctl, type SysctlPlan, TASK_SYSCTLS } from './plan-kernel.ts';
 import type { Policy } from './policy.ts';
 import type { TaskSysctl } from './sysctl-conf.ts';
 import { limitTarget, sysctlTarget } from './targets.ts';
 import { type Decision, type Demand, decide, type Have, type HostBounds, type Wish } from './wish.ts';
-import { haveOf, type Wishes } from './wishes.ts';
+import { defaultsNow, haveOf, type Wishes } from './wishes.ts';
 
 /** A file to be written for a wish, or for a sysctl by its name. */
 export type PlannedTarget = Target & { readonly of: Wish | TaskSysctl };
@@ -48,7 +49,13 @@ export function draftPlan(
       ];
     });
   // First without the kernel's ceilings, to see what the limits would need of them.
-  const bounds = boundsAfter(snapshot, ctx, limits, sysctlsFor(0n));
+  const { total, answered } = view.rejections;
+  const keepsPeaks = snapshot.cgroups.tree.some(({ peak }) => peak !== undefined);
+  const boundsWith = (sysctls: readonly SysctlPlan[]): HostBounds => ({
+    ...boundsAfter(snapshot, ctx, limits, sysctls),
+    recordRejections: !keepsPeaks && total > answered,
+  });
+  const bounds = boundsWith(sysctlsFor(0n));
   const unbounded = { ...bounds, capacity: { tasks: MOST_TASKS, by: 'process ids end there' } };
   let demand = 0n;
   for (const { decision } of decideAll(view, wishes, unbounded, failed)) {
@@ -56,7 +63,7 @@ export function draftPlan(
       demand = decision.count;
   }
   const sysctls = sysctlsFor(demand);
-  const raised = boundsAfter(snapshot, ctx, limits, sysctls);
+  const raised = boundsWith(sysctls);
   const decided = decideAll(view, wishes, raised, failed);
   const targets = [
     ...sysctls.flatMap((plan) => sysctlTargets(plan, policy)),
@@ -74,9 +81,8 @@ function decideAll(
   bounds: HostBounds,
   failed: ReadonlyMap<Wish | TaskSysctl, Diagnostic>,
 ): Decided[] {
-  const { limits } = view;
-  const now = { manager: limits.managerDefault, user: limits.userDefault };
-  const defaults: { manager: Have; user: Have } = { ...now };
+  const now = defaultsNow(view);
+  const defaults = { ...now };
   const decided: Decided[] = [];
   const decideOne = (wish: Wish): Decided => {
     const have = haveOf(view, wish, defaults);
@@ -92,7 +98,12 @@ function decideAll(
   };
   const after = ({ have, decision, wish }: Decided): Have =>
     decision.kind === 'write'
-      ? { value: decision.value, provenance: { kind: 'default', text: `${wish.title} of this plan` } }
+      ? {
+          of: have.of,
+          value: decision.value,
+          persistent: decision.value,
+          provenance: { kind: 'default', text: `${wish.title} of this plan` },
+        }
       : have;
   if (serviceDefault !== null) defaults.manager = after(decideOne(serviceDefault));
   const depth = (wish: Wish): number =>
@@ -131,13 +142,14 @@ function aboveOf(view: HostView, { where, rows }: Wish): string[] {
 function limitTargets(view: HostView, policy: Policy, { wish, from, decision }: Decided): PlannedTarget[] {
   if (decision.kind !== 'write') return [];
   const { snapshot, ctx } = view;
-  const rejected = wish.rows.reduce((sum, row) => sum + view.rejectionsOf(row), 0);
+  const here = rejectionsBelow(snapshot, wish.rows);
+  const host = view.rejections.total;
   const comments = [
     `Policy ${policy.name}, ${wish.title}: ${formatTasksMax(from.value)} -> ${formatTasksMax(decision.value)}`,
     ...decision.lines.map((line) => `Why: ${line}`),
     UNDO[wish.where.kind],
   ];
-  const rejections = rejected === 0 ? null : { count: rejected, bootId: snapshot.host.bootId };
+  const rejections = host === 0 ? null : { here, host, bootId: snapshot.host.bootId };
   const target = limitTarget(ctx, wish.where, decision.value, { comments, rejections });
   return [{ ...target, of: wish }];
 }
@@ -157,4 +169,31 @@ function sysctlTargets({ name, live, outcome }: SysctlPlan, policy: Policy): Pla
     `Undo: tasksctl rollback, or remove this file and run sysctl ${name}=${live}`,
   ];
   return [{ ...sysctlTarget(name, outcome.to, comments), of: name }];
+}
+
+/**
+ * A default that would go below the use of a unit that has a rule of its own, but for which that rule writes nothing.
+ * (Units without one are looked at when the default is decided.)
+ */
+export function harmedByDefault(
+  { limits }: HostView,
+  { decided }: Draft,
+): { readonly wish: Wish; readonly diagnostic: Diagnostic } | null {
+  const rows = new Map(limits.units.map((row) => [row.name, row]));
+  for (const { wish, decision } of decided) {
+    if (wish.where.kind === 'unit' || decision.kind !== 'write') continue;
+    for (const other of decided) {
+      if (other.wish.where.kind !== 'unit' || other.decision.kind === 'write' || other.wish.rule.force)
+        continue;
+      if (other.have.of !== wish.limit.kind) continue;
+      const name = other.wish.where.unit;
+      const row = rows.get(name);
+      const used = BigInt(Math.max(row?.current ?? 0, row?.peak ?? 0));
+      if (compareTaskCount(decision.count, used) >= 0) continue;
+      const message = `${wish.title}: ${decision.count} is too low for ${name}, which follows it and used ${used} tasks at once`;
+      const help = `Give ${name} a floor or value in the policy that can be had.`;
+      return { wish, diagnostic: { code: 'below-use', severity: 'error', message, unit: name, help } };
+    }
+  }
+  return null;
 }

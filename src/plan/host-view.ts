@@ -7,7 +7,8 @@ import {
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { type ResolveContext, type ResolvedUnit, resolveUnit } from '../systemd/resolve.ts';
 import { sliceParents, userSlice } from '../systemd/unit-name.ts';
-import { limitKey, rejectionsByLimit } from './need.ts';
+import { limitKey, rejectionsBelow, rejectionsByLimit } from './need.ts';
+import { answeredOnHost } from './own-file.ts';
 
 /** A host as the planner looks at it: the snapshot, its limits, and what is asked of them again and again. */
 export interface HostView {
@@ -20,14 +21,16 @@ export interface HostView {
   readonly base: bigint;
   /** Rows of units by name. */
   readonly rows: ReadonlyMap<string, UnitLimit>;
-  /** Rejected forks counted against a row's own limit. */
+  /** Rejected forks that a row's own limit is to blame for. */
   readonly rejectionsOf: (row: UnitLimit) => number;
+  /** All rejected forks of the host, and how many of them limits of ours answered. */
+  readonly rejections: { readonly total: number; readonly answered: number };
   /** Names of units that have to have room, or nobody logs in any more. */
   readonly isLoginUnit: (name: string) => boolean;
 }
 
 export function viewHost(snapshot: Snapshot, ctx: ResolveContext, limits: HostLimits): HostView {
-  const rejections = rejectionsByLimit(snapshot, limits);
+  const byLimit = rejectionsByLimit(snapshot, limits);
   const operators = new Set(operatorUids(snapshot).map(userSlice));
   return {
     snapshot,
@@ -39,7 +42,11 @@ export function viewHost(snapshot: Snapshot, ctx: ResolveContext, limits: HostLi
     limits,
     base: limits.kernel.systemTasksMax ?? FALLBACK_SYSTEM_TASKS_MAX,
     rows: new Map(limits.units.filter(({ type }) => type !== 'cgroup').map((row) => [row.name, row])),
-    rejectionsOf: ({ ref }) => rejections.get(limitKey(ref)) ?? 0,
+    rejectionsOf: ({ ref }) => byLimit.get(limitKey(ref)) ?? 0,
+    rejections: {
+      total: rejectionsBelow(snapshot, null),
+      answered: answeredOnHost(ctx.tree, snapshot.host.bootId),
+    },
     isLoginUnit: (name) => operators.has(name) || LOGIN_UNIT.test(name),
   };
 }

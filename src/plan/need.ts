@@ -1,6 +1,5 @@
 import type { HostLimits, LimitRef, UnitLimit } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { Rejections } from './own-file.ts';
 
 /** What the running processes under a limit need, as far as one look at the host can tell. */
 export interface Need {
@@ -9,13 +8,6 @@ export interface Need {
   readonly used: bigint;
   /** How the number came about, one step per line. */
   readonly lines: readonly string[];
-}
-
-/** Rejected forks: how many were counted against a row's limit, and which of them an earlier plan has answered. */
-export interface RejectionEvidence {
-  readonly of: (row: UnitLimit) => number;
-  readonly known: Rejections | null;
-  readonly bootId: string | null;
 }
 
 /** Hundredths of a percent in one. */
@@ -40,18 +32,13 @@ export function growthText(share: bigint, name: string): string {
 export function needOf(
   rows: readonly UnitLimit[],
   growth: bigint,
-  rejections: {
-    readonly of: (row: UnitLimit) => number;
-    readonly known: Rejections | null;
-    readonly bootId: string | null;
-  },
+  /** New rejected forks that a row's limit is to blame for. */
+  rejectionsOf: (row: UnitLimit) => number,
 ): Need | null {
-  const counted = rows.reduce((sum, row) => sum + rejections.of(row), 0);
-  const known = rejections.known?.bootId === rejections.bootId ? (rejections.known?.count ?? 0) : 0;
   let most: Need | null = null;
   let used = 0n;
   for (const row of rows) {
-    const own = needOfRow(row, growth, counted > known ? rejections.of(row) : 0);
+    const own = needOfRow(row, growth, rejectionsOf(row));
     if (own === null) continue;
     if (most === null || own.tasks > most.tasks) most = own;
     if (own.used > used) used = own.used;
@@ -88,24 +75,51 @@ function needOfRow(row: UnitLimit, growth: bigint, rejected: number): Need | nul
 
 /**
  * Rejected forks by the limit that was hit. Where the kernel counts them at the cgroup that forked, the limit is not
- * told: then it is taken to be the binding one of that cgroup.
+ * told: then the lowest on the way up is taken to be it. The kernel's own ceilings are not counted there at all.
  */
 export function rejectionsByLimit(snapshot: Snapshot, limits: HostLimits): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   const add = (ref: LimitRef, count: number): void => {
     counts.set(limitKey(ref), (counts.get(limitKey(ref)) ?? 0) + count);
   };
-  if (snapshot.cgroups.eventsScope === 'limiting') {
-    const own = new Map(
-      snapshot.cgroups.tree.map(({ path, events, eventsLocal }) => [path, eventsLocal ?? events ?? 0]),
-    );
-    for (const { cgroup, ref } of limits.units) if (cgroup !== null) add(ref, own.get(cgroup) ?? 0);
-    return counts;
-  }
-  for (const { rejections, effective } of limits.units) {
-    if (rejections !== null && rejections > 0 && effective.by !== null) add(effective.by, rejections);
+  const byPath = new Map(
+    limits.units.flatMap((row) => (row.cgroup === null ? [] : [[row.cgroup, row] as const])),
+  );
+  for (const { path, events = 0, eventsLocal } of snapshot.cgroups.tree) {
+    if (snapshot.cgroups.eventsScope === 'limiting') {
+      const row = byPath.get(path);
+      if (row !== undefined) add(row.ref, eventsLocal ?? events);
+    } else if (events > 0) {
+      const lowest = lowestAbove(byPath, path);
+      if (lowest !== null) add(lowest.ref, events);
+    }
   }
   return counts;
+}
+
+/** The lowest limit of a cgroup and all above it, the nearest of equal ones. */
+function lowestAbove(byPath: ReadonlyMap<string, UnitLimit>, path: string): UnitLimit | null {
+  let lowest: UnitLimit | null = null;
+  for (let at = path; at !== ''; at = at.slice(0, Math.max(at.lastIndexOf('/'), 0))) {
+    const row = byPath.get(at);
+    const live = row?.live ?? 'infinity';
+    if (row === undefined || live === 'infinity') continue;
+    if (lowest?.live == null || lowest.live === 'infinity' || live < lowest.live) lowest = row;
+  }
+  return lowest;
+}
+
+/** All forks that were rejected at the rows or below, whatever limit was to blame; null: on the whole host. */
+export function rejectionsBelow({ cgroups }: Snapshot, rows: readonly UnitLimit[] | null): number {
+  let sum = 0;
+  for (const { path, events = 0, eventsLocal } of cgroups.tree) {
+    const count = cgroups.eventsScope === 'limiting' ? (eventsLocal ?? events) : events;
+    if (count === 0) continue;
+    const isBelow = ({ cgroup }: UnitLimit): boolean =>
+      cgroup !== null && (path === cgroup || path.startsWith(`${cgroup}/`));
+    if (rows === null || rows.some(isBelow)) sum += count;
+  }
+  return sum;
 }
 
 /** Equal for references to one limit. */

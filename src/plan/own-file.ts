@@ -13,7 +13,10 @@ export interface OwnFile {
 }
 
 export interface Rejections {
-  readonly count: number;
+  /** Under this limit. */
+  readonly here: number;
+  /** On the whole host. */
+  readonly host: number;
   /** Counters begin anew with each boot. */
   readonly bootId: string | null;
 }
@@ -62,12 +65,26 @@ export function ownPath(tree: FileTree, path: string): OwnPath {
   return ours ? { kind: 'ours', entry, rejections: readRejections(text) } : { kind: 'foreign' };
 }
 
-function rejectionsLine({ count, bootId }: Rejections): string {
-  return `# Forks rejected until then: ${count}, in boot ${ascii(bootId ?? 'unknown')}`;
+function rejectionsLine({ here, host, bootId }: Rejections): string {
+  return `# Forks rejected until then: ${here} here, ${host} on the host, in boot ${ascii(bootId ?? 'unknown')}`;
 }
 
 function readRejections(text: string): Rejections | null {
-  const match = /^# Forks rejected until then: ([0-9]{1,15}), in boot (\S+)$/m.exec(text);
+  const match =
+    /^# Forks rejected until then: ([0-9]{1,15}) here, ([0-9]{1,15}) on the host, in boot (\S+)$/m.exec(text);
   if (match === null) return null;
-  return { count: Number(match[1]), bootId: match[2] === 'unknown' ? null : (match[2] ?? null) };
+  const boot = match[3] ?? 'unknown';
+  return { here: Number(match[1]), host: Number(match[2]), bootId: boot === 'unknown' ? null : boot };
+}
+
+/** The most rejected forks on the whole host that any file of ours knows of in this boot. */
+export function answeredOnHost(tree: FileTree, bootId: string | null): number {
+  let most = 0;
+  for (const { path } of tree.entries()) {
+    if (!path.endsWith('tasksctl.conf')) continue;
+    const there = ownPath(tree, path);
+    if (there.kind !== 'ours' || there.rejections?.bootId !== bootId) continue;
+    most = Math.max(most, there.rejections.host);
+  }
+  return most;
 }

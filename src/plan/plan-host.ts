@@ -6,8 +6,8 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Diagnostic } from '../systemd/diagnostic.ts';
 import { compareBytes, type FileEdit, type FileTree } from '../systemd/file-tree.ts';
 import { compareTaskCount, formatTasksMax, resolveTasksMax, type TaskCount } from '../systemd/tasks-max.ts';
-import { limitActivation, sysctlActivation } from './activation.ts';
-import { type Decided, type Draft, draftPlan, type PlannedTarget } from './draft.ts';
+import { type LimitActivation, limitActivation, sysctlActivation } from './activation.ts';
+import { type Decided, type Draft, draftPlan, harmedByDefault, type PlannedTarget } from './draft.ts';
 import { type HostView, viewHost } from './host-view.ts';
 import { place } from './placement.ts';
 import type { Change, Plan, PlannedFile } from './plan.ts';
@@ -29,9 +29,14 @@ export function planHost(snapshot: Snapshot, policy: Policy): Plan {
   const view = viewHost(snapshot, ctx, hostLimits(snapshot, ctx));
   const wishes = wishesOf(view, policy);
   const failed = new Map<Wish | TaskSysctl, Diagnostic>();
-  // A default that cannot be written leaves units with less than was counted on, so all is decided again without it.
+  // A default that cannot or must not be written leaves units with less than was counted on, so all is decided again without it.
   for (;;) {
     const draft = draftPlan(view, policy, wishes, failed);
+    const harmed = harmedByDefault(view, draft);
+    if (harmed !== null) {
+      failed.set(harmed.wish, harmed.diagnostic);
+      continue;
+    }
     const { placed, failed: lost } = place(ctx, draft.targets);
     if (lost.size === 0) return finishPlan(view, policy, wishes, draft, placed);
     for (const [target, obstacle] of lost) failed.set(target.of, obstacle);
@@ -124,15 +129,24 @@ function limitChange(
     activation: limitActivation({
       snapshot,
       capabilities: ctx.capabilities,
-      where:
-        wish.where.kind === 'logind.conf' || wish.where.kind === 'system.conf' ? wish.where.kind : 'unit',
+      where: takesEffectBy(view, decided),
       filesChange,
       count: decision.count,
       rows: wish.rows,
+      exact: wish.rule.value !== null,
       later: laterOf(wish, running),
     }),
     warnings: changeWarnings(view, draft, decided, decision.count),
   };
+}
+
+/** Which of systemd's programs has to take notice. */
+function takesEffectBy({ ctx }: HostView, { wish, have, decision }: Decided): LimitActivation['where'] {
+  const { kind } = wish.where;
+  if (kind === 'logind.conf' || kind === 'system.conf') return kind;
+  // A user's slice without a file of its own has what logind gave it when it was made.
+  const byLogind = have.of === 'user-default' && ctx.capabilities.perUserLimit === 'logind';
+  return byLogind && decision.kind === 'activate' ? 'logind.conf' : 'unit';
 }
 
 /** The least that is enforced where it should be more. */

@@ -164,7 +164,7 @@ export function boundsAfter(
   { capabilities }: ResolveContext,
   limits: HostLimits,
   plans: readonly SysctlPlan[],
-): HostBounds {
+): Omit<HostBounds, 'recordRejections'> {
   const after = (name: TaskSysctl, live: number | null): number | null => {
     const outcome = plans.find((plan) => plan.name === name)?.outcome;
     return outcome?.kind === 'write' ? outcome.to : live;

@@ -3,6 +3,7 @@ import { describeProvenance } from '../snapshot/provenance.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Diagnostic } from '../systemd/diagnostic.ts';
 import { compareTaskCount, type TaskCount } from '../systemd/tasks-max.ts';
+import { reloadRule } from './activation.ts';
 import type { Decided, Draft } from './draft.ts';
 import { ancestorsOf, type HostView } from './host-view.ts';
 import type { TaskSysctl } from './sysctl-conf.ts';
@@ -24,7 +25,8 @@ export function changeWarnings(
       help: 'Give a number well above the need instead.',
     });
   }
-  for (const { name, live } of wish.rows) {
+  const lowers = wish.rule.value !== null || reloadRule(view.ctx.capabilities).does === 'rewrites';
+  for (const { name, live } of lowers ? wish.rows : []) {
     if (live === null || compareTaskCount(live, count) <= 0) continue;
     const enforced = live === 'infinity' ? 'no limit' : live;
     warnings.push({

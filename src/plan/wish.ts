@@ -70,10 +70,15 @@ export function directoryOf(where: Where): string {
   }
 }
 
-/** What the files say of a wish's limit, runtime files left out: what the next boot brings. */
+/** What the files say of a wish's limit. */
 export interface Have {
+  /** Its own files say it, or a default holds because they say nothing. */
+  readonly of: 'unit' | 'user-default' | 'manager-default';
+  /** What systemd makes of all files, those below /run included. */
   readonly value: TasksMax;
   readonly provenance: Provenance;
+  /** What remains of it after a reboot. */
+  readonly persistent: TasksMax;
 }
 
 /** What bounds and measures limits on this host once the plan's sysctls are set. */
@@ -85,6 +90,11 @@ export interface HostBounds {
   readonly baseOfHave: bigint;
   /** The most tasks the kernel can have at once, and what says so. */
   readonly capacity: { readonly tasks: bigint; readonly by: string };
+  /**
+   * Only rejected forks tell here which limits were reached (before Linux 6.1 no peak does), and some were not answered
+   * yet: what is done about them has to be written down, or they would be counted again.
+   */
+  readonly recordRejections: boolean;
 }
 
 /** A limit further down that needs this one to be at least as high. */
@@ -137,8 +147,7 @@ function decideFixed(wish: Wish, fixed: TasksMax, have: Have, host: HostBounds):
   }
   const written = writable(value, keyOf(wish.where), host, lines);
   const count = resolveTasksMax(written, host.base);
-  const haveCount = resolveTasksMax(have.value, host.baseOfHave);
-  if (haveCount === count) {
+  if (haveCounts(have, host).every((haveCount) => haveCount === count)) {
     const lagging = rows.filter(({ active, live }) => active && live !== null && live !== count);
     if (lagging.length === 0) return { kind: 'enough', reason: `${lines.join('; ')}, as it is` };
     if (belowUse(wish, count) === null) return { kind: 'activate', lagging, value: have.value, count, lines };
@@ -193,18 +202,30 @@ function decideByNeed(wish: Wish, have: Have, host: HostBounds, demand: Demand |
   }
   lower(host.capacity.tasks, atCapacity(host));
 
-  const haveCount = resolveTasksMax(have.value, host.baseOfHave);
-  if (compareTaskCount(haveCount, wanted) >= 0) {
+  if (haveCounts(have, host).every((haveCount) => compareTaskCount(haveCount, wanted) >= 0)) {
+    const count = resolveTasksMax(have.value, host.base);
     const lagging = rows.filter(
       ({ active, live }) => active && live !== null && compareTaskCount(live, wanted) < 0,
     );
-    if (lagging.length > 0) return { kind: 'activate', lagging, value: have.value, count: haveCount, lines };
-    const limit = haveCount === 'infinity' ? 'no limit' : haveCount;
+    if (lagging.length > 0) {
+      if (!host.recordRejections) return { kind: 'activate', lagging, value: have.value, count, lines };
+      lines.push(
+        `${valueText(have.value, count)} is enough, and written down with the rejected forks, so that they count once`,
+      );
+      const value = writable(have.value, keyOf(wish.where), host, lines);
+      return { kind: 'write', value, count: resolveTasksMax(value, host.base), lines };
+    }
+    const limit = count === 'infinity' ? 'no limit' : count;
     return { kind: 'enough', reason: `${limit} is enough (${lines.join('; ')})` };
   }
   const low = belowUse(wish, wanted);
   if (low !== null) return refuse(String(wanted), low);
   return { kind: 'write', value: countOf(wanted), count: wanted, lines };
+}
+
+/** What the files come to now, after a reboot, and with the sysctls of the plan. */
+function haveCounts({ value, persistent }: Have, { base, baseOfHave }: HostBounds): TaskCount[] {
+  return [value, persistent].flatMap((one) => [resolveTasksMax(one, base), resolveTasksMax(one, baseOfHave)]);
 }
 
 function refuse(wanted: string, diagnostic: Omit<Diagnostic, 'severity'>): Decision {

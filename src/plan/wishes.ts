@@ -1,7 +1,7 @@
-import type { UnitLimit } from '../snapshot/limits.ts';
+import { type UnitLimit, unnamedUserSlice } from '../snapshot/limits.ts';
 import type { Provenance } from '../snapshot/provenance.ts';
 import type { Diagnostic } from '../systemd/diagnostic.ts';
-import { type ResolvedUnit, resolveUnit, tasksMaxSection } from '../systemd/resolve.ts';
+import { type ResolvedUnit, resolveUnit, tasksMaxSection, unitTasksMax } from '../systemd/resolve.ts';
 import { formatTasksMax } from '../systemd/tasks-max.ts';
 import { parseUnitName, userSlice } from '../systemd/unit-name.ts';
 import {
@@ -12,8 +12,8 @@ import {
   uidOf,
   userExceptions,
 } from './host-view.ts';
-import { needOf } from './need.ts';
-import { ownPath, type Rejections } from './own-file.ts';
+import { needOf, rejectionsBelow } from './need.ts';
+import { ownPath } from './own-file.ts';
 import type { Plan } from './plan.ts';
 import type { Policy, Rule } from './policy.ts';
 import { matchesPattern } from './unit-pattern.ts';
@@ -203,30 +203,29 @@ class Gathering {
     where: Where,
     about: Pick<Wish, 'limit' | 'title' | 'rule' | 'rows'> & { readonly login?: boolean },
   ): Wish {
-    const { rejectionsOf, snapshot, isLoginUnit } = this.#view;
+    const { isLoginUnit } = this.#view;
     const { rows } = about;
+    const fresh = this.#hasNewRejections(where, rows);
     return {
       ...about,
       where,
-      need: needOf(rows, this.#policy.growth, {
-        of: rejectionsOf,
-        known: this.#answeredRejections(where),
-        bootId: snapshot.host.bootId,
-      }),
+      need: needOf(rows, this.#policy.growth, (row) => (fresh ? this.#view.rejectionsOf(row) : 0)),
       login: about.login ?? (where.kind === 'unit' && isLoginUnit(where.unit)),
     };
   }
 
-  /** Rejected forks that led to the limit there is: they are no reason for a higher one. */
-  #answeredRejections(where: Where): Rejections | null {
-    const { tree } = this.#view.ctx;
+  /** Forks were rejected that no limit of ours was an answer to yet. */
+  #hasNewRejections(where: Where, rows: readonly UnitLimit[]): boolean {
+    const { ctx, snapshot, rejections } = this.#view;
+    if (rejections.total <= rejections.answered) return false;
     const directory = directoryOf(where);
-    for (const name of tree.list(directory)) {
+    for (const name of ctx.tree.list(directory)) {
       if (!name.endsWith('tasksctl.conf')) continue;
-      const there = ownPath(tree, `${directory}/${name}`);
-      if (there.kind === 'ours') return there.rejections;
+      const there = ownPath(ctx.tree, `${directory}/${name}`);
+      if (there.kind !== 'ours' || there.rejections?.bootId !== snapshot.host.bootId) continue;
+      return rejectionsBelow(snapshot, rows) > there.rejections.here;
     }
-    return null;
+    return true;
   }
 }
 
@@ -237,12 +236,14 @@ export function followsDefault({ configured, type }: UnitLimit): boolean {
   return type !== 'slice' || configured.limit.winner !== null;
 }
 
+/** What holds where files say nothing. */
+export interface Defaults {
+  manager: Have;
+  user: Have;
+}
+
 /** What a wish's limit is by the files where the defaults are `defaults`: those of now, or those planned. */
-export function haveOf(
-  view: HostView,
-  { where }: Wish,
-  defaults: { readonly manager: Have; readonly user: Have },
-): Have {
+export function haveOf(view: HostView, { where }: Wish, defaults: Readonly<Defaults>): Have {
   switch (where.kind) {
     case 'system.conf':
       return defaults.manager;
@@ -250,21 +251,47 @@ export function haveOf(
     case 'user-slice':
       return defaults.user;
     case 'unit': {
-      const resolved = resolvePersistent(view, where.unit);
-      const { value, winner } = resolved.tasksMax;
-      if (isUserSlice(where.unit) && (winner === null || !isOfOneUser(winner.file, where.unit, view.ctx))) {
-        return defaults.user;
-      }
-      if (value !== null && winner !== null) return { value, provenance: fileProvenance(resolved) };
-      if (where.section === 'Slice' && winner === null) {
-        return {
-          value: { kind: 'infinity' },
-          provenance: { kind: 'default', text: 'slices have no limit unless a file sets one' },
-        };
-      }
-      return defaults.manager;
+      const running = ofUnit(resolveUnit(view.ctx, where.unit), where, view, defaults);
+      const persistent = ofUnit(resolvePersistent(view, where.unit), where, view, defaults);
+      // Before 239 a user's slice has what logind gave it, until it is made anew.
+      return isUserSlice(where.unit) &&
+        persistent.of === 'user-default' &&
+        view.ctx.capabilities.perUserLimit === 'logind'
+        ? persistent
+        : { ...running, persistent: persistent.persistent };
     }
   }
+}
+
+function ofUnit(
+  resolved: ResolvedUnit,
+  { unit, section }: Extract<Where, { kind: 'unit' }>,
+  { ctx }: HostView,
+  defaults: Readonly<Defaults>,
+): Have {
+  const { value, winner } = resolved.tasksMax;
+  if (isUserSlice(unit) && (winner === null || !isOfOneUser(winner.file, unit, ctx))) return defaults.user;
+  if (value !== null && winner !== null) {
+    return { of: 'unit', value, persistent: value, provenance: fileProvenance(resolved) };
+  }
+  if (section !== 'Slice' || winner !== null) return defaults.manager;
+  const text = 'slices have no limit unless a file sets one';
+  return { of: 'unit', value: INFINITY, persistent: INFINITY, provenance: { kind: 'default', text } };
+}
+
+const INFINITY = { kind: 'infinity' } as const;
+
+/** The defaults as they are now. */
+export function defaultsNow(view: HostView): Defaults {
+  const { managerDefault, userDefault } = view.limits;
+  const { perUserLimit } = view.ctx.capabilities;
+  const bySlices = perUserLimit === 'user-slice-drop-in' || perUserLimit === 'suse-generator';
+  const unnamed = bySlices ? resolvePersistent(view, unnamedUserSlice(view.ctx)) : null;
+  const persistent = unnamed === null ? null : unitTasksMax(unnamed, managerDefault.value);
+  return {
+    manager: { of: 'manager-default', ...managerDefault, persistent: managerDefault.value },
+    user: { of: 'user-default', ...userDefault, persistent: persistent ?? userDefault.value },
+  };
 }
 
 function fileProvenance({ tasksMax: { winner } }: ResolvedUnit): Provenance {

@@ -113,7 +113,7 @@ export function hostLimits(
   const rows = unitRows(snapshot, ctx, base, managerDefault);
   const units = withUse(snapshot, kernel, rows);
   if (ctx !== null) {
-    diagnostics.push(...lint(ctx, { units: snapshot.units.map(({ id }) => id) }));
+    diagnostics.push(...lint(ctx, { units: snapshot.units.map(({ id }) => id).sort() }));
     diagnostics.push(...limitDisagreements(snapshot, units));
   }
   return { units, userDefault, managerDefault, kernel, diagnostics };
