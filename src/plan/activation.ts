@@ -30,12 +30,12 @@ export const RELOAD_RULES: readonly ReloadRule[] = [
   },
   {
     from: 235,
-    to: 252,
+    to: 254,
     does: 'rewrites',
     source:
-      'measured on systemd 237 and 252; since 235 a reload applies all cgroup attributes again (58d83430e1)',
+      'measured on systemd 237, 247, 252 and 254: a daemon-reload applies all cgroup attributes again (58d83430e1, since 235)',
   },
-  { from: 253, to: 256, does: 'unknown', source: 'not measured' },
+  { from: 255, to: 256, does: 'unknown', source: 'not measured' },
   {
     from: 257,
     to: 257,

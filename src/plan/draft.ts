@@ -1,3 +1,4 @@
+import type { UnitLimit } from '../snapshot/limits.ts';
 import type { Diagnostic } from '../systemd/diagnostic.ts';
 import { compareTaskCount, formatTasksMax } from '../systemd/tasks-max.ts';
 import { ancestorsOf, type HostView } from './host-view.ts';
@@ -28,6 +29,8 @@ export interface Decided {
   /** The same, once the defaults are as planned. */
   readonly have: Have;
   readonly decision: Decision;
+  /** For a default that is written: units with a rule of their own for which the new default is enough. */
+  readonly alsoFor: readonly UnitLimit[];
 }
 
 /** Decides on every limit. What `failed` names had no place to be written to in an earlier draft. */
@@ -92,7 +95,7 @@ function decideAll(
       obstacle !== undefined && wanted.kind === 'write'
         ? { kind: 'refused', wanted: formatTasksMax(wanted.value), diagnostic: obstacle }
         : wanted;
-    const one = { wish, from: haveOf(view, wish, now), have, decision };
+    const one = { wish, from: haveOf(view, wish, now), have, decision, alsoFor: [] };
     decided.push(one);
     return one;
   };
@@ -114,7 +117,26 @@ function decideAll(
     const one = decideOne(wish);
     if (wish === userDefault) defaults.user = after(one);
   }
-  return decided;
+  return withFollowers(decided);
+}
+
+/** What only lags behind a default that this plan writes is enforced along with that default. */
+function withFollowers(decided: readonly Decided[]): Decided[] {
+  const written = new Map(
+    decided
+      .filter(({ decision }) => decision.kind === 'write')
+      .map(({ wish }) => [wish.limit.kind, wish.title]),
+  );
+  const follows = ({ wish, have, decision }: Decided): boolean =>
+    wish.where.kind === 'unit' && decision.kind === 'activate' && have.of !== 'unit' && written.has(have.of);
+  return decided.map((one) => {
+    if (follows(one)) {
+      const reason = `what ${written.get(one.have.of)} is to have is enough`;
+      return { ...one, decision: { kind: 'enough', reason } };
+    }
+    const alsoFor = decided.filter((other) => other.have.of === one.wish.limit.kind && follows(other));
+    return { ...one, alsoFor: alsoFor.flatMap(({ wish }) => wish.rows) };
+  });
 }
 
 /** What a limit above others has to allow, since those are planned to have it. */

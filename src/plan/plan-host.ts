@@ -105,7 +105,8 @@ function limitChange(
 ): Change {
   const { snapshot, ctx } = view;
   const { wish, from, have } = decided;
-  const running = wish.rows.some(({ active, live }) => active && live !== null);
+  const rows = [...wish.rows, ...decided.alsoFor];
+  const running = rows.some(({ active, live }) => active && live !== null);
   const filesChange = decision.kind === 'write';
   return {
     limit: wish.limit,
@@ -132,7 +133,7 @@ function limitChange(
       where: takesEffectBy(view, decided),
       filesChange,
       count: decision.count,
-      rows: wish.rows,
+      rows,
       exact: wish.rule.value !== null,
       later: laterOf(wish, running),
     }),

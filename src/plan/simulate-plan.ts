@@ -115,10 +115,12 @@ function reloaded(snapshot: Snapshot): Snapshot {
   };
 }
 
-/** set-property of a transient unit writes beside its file below /run, and of others below system.control. */
+/** set-property --runtime writes beside the file of a transient unit, below /run, and of others below system.control. */
 function withProperty(snapshot: Snapshot, unit: string, value: string): Snapshot {
   const found = snapshot.units.find(({ id }) => id === unit);
-  const directory = found?.transient === true ? '/run/systemd/transient' : '/run/systemd/system.control';
+  const since230 = (snapshot.systemd?.version ?? 0) >= 230;
+  const transient = since230 ? '/run/systemd/transient' : '/run/systemd/system';
+  const directory = found?.transient === true ? transient : '/run/systemd/system.control';
   const path = `${directory}/${unit}.d/50-TasksMax.conf`;
   const text = `[Slice]\nTasksMax=${value}\n`;
   const file: SnapshotFile = { path, type: 'file', mode: 0o644, uid: 0, gid: 0, size: text.length, text };

@@ -13,9 +13,10 @@ import type { Wish } from './wish.ts';
 export function changeWarnings(
   view: HostView,
   draft: Draft,
-  { wish }: Decided,
+  { wish, alsoFor }: Decided,
   count: TaskCount,
 ): Diagnostic[] {
+  const rows = [...wish.rows, ...alsoFor];
   const warnings: Diagnostic[] = [];
   if (count === 'infinity') {
     warnings.push({
@@ -26,7 +27,7 @@ export function changeWarnings(
     });
   }
   const lowers = wish.rule.value !== null || reloadRule(view.ctx.capabilities).does === 'rewrites';
-  for (const { name, live } of lowers ? wish.rows : []) {
+  for (const { name, live } of lowers ? rows : []) {
     if (live === null || compareTaskCount(live, count) <= 0) continue;
     const enforced = live === 'infinity' ? 'no limit' : live;
     warnings.push({
@@ -49,9 +50,9 @@ type LimitAfter = (row: UnitLimit) => TaskCount;
 
 function limitsAfter({ decided }: Draft): LimitAfter {
   const planned = new Map<string, TaskCount>();
-  for (const { wish, decision } of decided) {
+  for (const { wish, alsoFor, decision } of decided) {
     if (decision.kind !== 'write' && decision.kind !== 'activate') continue;
-    for (const { name } of wish.rows) planned.set(name, decision.count);
+    for (const { name } of [...wish.rows, ...alsoFor]) planned.set(name, decision.count);
     if (wish.where.kind === 'unit') planned.set(wish.where.unit, decision.count);
   }
   return (row) => planned.get(row.name) ?? row.live ?? row.configured?.count ?? 'infinity';

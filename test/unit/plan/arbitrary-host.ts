@@ -138,16 +138,13 @@ export const anyHost: fc.Arbitrary<Snapshot> = fc
       return { ...unit, use: ways === 'old' ? counts : { ...counts, peak: Math.max(peak, counts.current) } };
     });
     const eventsScope = ways === 'limiting' ? 'limiting' : 'forking';
-    const transient = system.version < 239 && !('generators' in system);
     return aHost({
       ...system,
       kernel,
       eventsScope,
       host: { container },
       files: Object.fromEntries(files),
-      units: some.map((unit) =>
-        transient && /^user-\d/.test(unit.id) ? { ...unit, unit: { transient: true } } : unit,
-      ),
+      units: some,
       sessions: [{ id: '4', uid: 1000, user: 'alice', service: 'sshd', tty: 'pts/0' }],
       users: [{ uid: 1000, name: 'alice', linger: false }],
     });

@@ -91,14 +91,14 @@ export function aHost(given: AHost = {}): Snapshot {
       log: [],
       ...given.kernel,
     },
-    files: [...vendorFiles(version, all), ...Object.entries(files).map(([path, text]) => aFile(path, text))],
+    files: [...vendorFiles(given, all), ...Object.entries(files).map(([path, text]) => aFile(path, text))],
     units: all.map(snapshotUnit),
     sessions: [...(given.sessions ?? [])],
     users: [...(given.users ?? [])],
     rlimits: [],
     problems: [],
   };
-  return settled(snapshot, all);
+  return settled(withLogindsSlices(snapshot), all);
 }
 
 export function aFile(path: string, text: string): SnapshotFile {
@@ -141,7 +141,7 @@ function snapshotUnit({ id, use, unit }: AUnit): SnapshotUnit {
   };
 }
 
-function vendorFiles(version: number, units: readonly AUnit[]): SnapshotFile[] {
+function vendorFiles({ version = 252, generators = [] }: AHost, units: readonly AUnit[]): SnapshotFile[] {
   const vendor = '/usr/lib/systemd/system';
   const files = units
     .filter(({ id, unit }) => /\.(?:service|socket)$/.test(id) && unit?.transient !== true)
@@ -152,9 +152,29 @@ function vendorFiles(version: number, units: readonly AUnit[]): SnapshotFile[] {
       const limit = id.startsWith('user@') ? 'TasksMax=infinity\n' : '';
       return aFile(`${vendor}/${id.replace(/@.*\./, '@.')}`, `[${section}]\n${line}\n${limit}`);
     });
-  if (version >= 239)
+  // SUSE has it along with its generator already.
+  if (version >= 239 || generators.length > 0) {
     files.push(aFile(`${vendor}/user-.slice.d/10-defaults.conf`, '[Slice]\nTasksMax=33%\n'));
+  }
   return [...new Map(files.map((file) => [file.path, file])).values()];
+}
+
+/** Before 239 logind makes the slices of users, with what UserTasksMax= is at the time. */
+function withLogindsSlices(snapshot: Snapshot): Snapshot {
+  const { userDefault } = hostLimits(snapshot);
+  if (userDefault.where !== 'logind') return snapshot;
+  const units = snapshot.units.map((unit) =>
+    /^user-[0-9]+\.slice$/.test(unit.id) && unit.cgroup !== undefined ? { ...unit, transient: true } : unit,
+  );
+  const version = snapshot.systemd?.version ?? 0;
+  const files = units
+    .filter(({ id, transient }) => transient === true && id.startsWith('user-'))
+    .map(({ id }) => {
+      const path =
+        version >= 230 ? `/run/systemd/transient/${id}` : `/run/systemd/system/${id}.d/50-TasksMax.conf`;
+      return aFile(path, `[Slice]\nTasksMax=${userDefault.count}\n`);
+    });
+  return { ...snapshot, units, files: [...snapshot.files, ...files] };
 }
 
 /** What manager and kernel have once everything in the files is applied, but for what `units` say otherwise. */
