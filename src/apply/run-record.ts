@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Plan } from '../plan/plan.ts';
+import { changedFiles } from './changed-files.ts';
 import type { RunId } from './run-id.ts';
 
 /** What a host keeps about a run for people: small, so that many can be listed in one round trip. */
@@ -13,6 +14,7 @@ export const runRecordSchema = z.strictObject({
   target: z.string(),
   policy: z.string(),
   changes: z.array(z.strictObject({ title: z.string(), from: z.string(), to: z.string() })),
+  /** The files that were changed; what the host says of "file N" is the N-th of these. */
   files: z.array(z.string()),
 });
 
@@ -27,6 +29,6 @@ export function runRecord(plan: Plan, run: { id: RunId; startedAt: Date; operato
     target: plan.target,
     policy: plan.policy.name,
     changes: plan.changes.map(({ title, from, to }) => ({ title, from: from.text, to: to.text })),
-    files: plan.files.map(({ path }) => path),
+    files: changedFiles(plan).map(({ path }) => path),
   };
 }

@@ -9,6 +9,7 @@ import {
   type StepClass,
   stepClass,
 } from './allowed.ts';
+import { changedFiles, printAfter, printBefore } from './changed-files.ts';
 import type { RunRecord } from './run-record.ts';
 import { shellBytes, shellWord } from './shell-data.ts';
 
@@ -185,26 +186,10 @@ function each(name: string, calls: readonly (readonly string[])[]): string {
   return `${name}() {\n${lines.join('\n')}\n}`;
 }
 
-/** The files of a plan that will not stay as they are; what the host says of "file N" is the N-th of these. */
-export function changedFiles(plan: Plan): PlannedFile[] {
-  return plan.files.filter((file) => printBefore(file) !== printAfter(file));
-}
-
 /** N, path, what must be there, what will be there, mode. */
 function fileWords(file: PlannedFile, i: number): string[] {
   const mode = file.after === null ? '' : file.after.mode.toString(8);
   return [String(i + 1), file.path, printBefore(file), printAfter(file), mode];
-}
-
-/** As `print_of` of the template says what is at a path. */
-function printBefore({ before }: PlannedFile): string {
-  if (before === null) return 'absent';
-  return `${before.sha256}:${before.mode.toString(8)}:${before.uid}:${before.gid}`;
-}
-
-function printAfter({ before, after }: PlannedFile): string {
-  if (after === null) return 'absent';
-  return `${after.sha256}:${after.mode.toString(8)}:${before?.uid ?? 0}:${before?.gid ?? 0}`;
 }
 
 /** N, kind, name, wanted, from, until, must: see `judge_change` of the template. */

@@ -29,6 +29,11 @@ export async function rollback(console: Console, options: RollbackOptions): Prom
   try {
     const found = await findRun(console, options, connect);
     if (found.kind === 'failed') return found;
+    if (found.kind === 'none') {
+      return console.json
+        ? console.document(rollbackJson(target, null, null))
+        : console.result(safe`Nothing to undo on ${escapeText(target)}.\n`);
+    }
     const { run } = found;
     progress.pause();
     if (options.yes !== true) {
@@ -51,7 +56,7 @@ export async function rollback(console: Console, options: RollbackOptions): Prom
     const code = exitCode(result);
     return console.json
       ? console.document(rollbackJson(target, run.id, result), code)
-      : console.result(rollbackText(target, result, console.style), code);
+      : console.result(rollbackText(target, run.record?.files ?? [], result, console.style), code);
   } finally {
     progress.pause();
   }
@@ -61,17 +66,18 @@ async function findRun(
   console: Console,
   options: RollbackOptions,
   connect: ReturnType<typeof connector>,
-): Promise<{ readonly kind: 'ok'; readonly run: RunSummary } | Failed> {
+): Promise<{ readonly kind: 'ok'; readonly run: RunSummary } | { readonly kind: 'none' } | Failed> {
   const connected = await connect();
   if (!connected.ok) return failed(connected.error);
   try {
     const listed = await listRuns(connected.transport, console.io.signal);
     if (listed.kind === 'failed') return failed(listed.error);
-    const run =
-      options.run === undefined
-        ? latestApplied(listed.value)
-        : (listed.value.find(({ id }) => id === options.run) ?? null);
-    return run === null ? noSuchRun(options.target, options.run ?? null) : { kind: 'ok', run };
+    if (options.run === undefined) {
+      const latest = latestApplied(listed.value);
+      return latest === null ? { kind: 'none' } : { kind: 'ok', run: latest };
+    }
+    const run = listed.value.find(({ id }) => id === options.run);
+    return run === undefined ? noSuchRun(options.target, options.run) : { kind: 'ok', run };
   } finally {
     await connected.transport.close();
   }

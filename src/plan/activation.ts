@@ -1,7 +1,7 @@
 import type { UnitLimit } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SystemdCapabilities } from '../systemd/capabilities.ts';
-import { compareTaskCount, type TaskCount } from '../systemd/tasks-max.ts';
+import { compareTaskCount, minTaskCount, type TaskCount } from '../systemd/tasks-max.ts';
 import type { Activation, PlanStep } from './plan.ts';
 
 /**
@@ -125,15 +125,25 @@ export function limitActivation(input: LimitActivation): Activation {
   };
 }
 
+/**
+ * What the kernel enforces at a user's slice that logind made. What goes beyond the slice's own limit, which the files
+ * of logind do not change any more, is gone with the next daemon-reload.
+ */
+export function enforcedOfLogind({ live, configured }: UnitLimit): TaskCount | null {
+  return live === null || configured === null ? live : minTaskCount(live, configured.count);
+}
+
 /** What runs under the limit, and of that what the kernel is to be told about. */
-function runningRows({ rows, count, exact }: LimitActivation): {
+function runningRows({ rows, count, exact, where }: LimitActivation): {
   running: UnitLimit[];
   lagging: UnitLimit[];
 } {
   const running = rows.filter(({ active, live }) => active && live !== null);
-  const lagging = running.filter(
-    ({ live }) => live !== null && (exact ? live !== count : compareTaskCount(live, count) < 0),
-  );
+  const lagging = running.filter((row) => {
+    const enforced = where === 'logind.conf' ? enforcedOfLogind(row) : row.live;
+    if (exact) return row.live !== count || enforced !== count;
+    return enforced !== null && compareTaskCount(enforced, count) < 0;
+  });
   return { running, lagging };
 }
 

@@ -123,19 +123,21 @@ function decideAll(
 /** What only lags behind a default that this plan writes is enforced along with that default. */
 function withFollowers(decided: readonly Decided[]): Decided[] {
   const written = new Map(
-    decided
-      .filter(({ decision }) => decision.kind === 'write')
-      .map(({ wish }) => [wish.limit.kind, wish.title]),
+    decided.filter(({ decision }) => decision.kind === 'write').map(({ wish }) => [wish.limit.kind, wish]),
   );
-  const follows = ({ wish, have, decision }: Decided): boolean =>
-    wish.where.kind === 'unit' && decision.kind === 'activate' && have.of !== 'unit' && written.has(have.of);
+  const leader = ({ wish, have, decision }: Decided): Wish | null => {
+    if (wish.where.kind !== 'unit' || decision.kind !== 'activate' || have.of === 'unit') return null;
+    const wanted = written.get(have.of);
+    // A default that goes by need leaves alone what is enforced beyond it; a fixed limit does not.
+    return wanted === undefined || (wish.rule.value !== null && wanted.rule.value === null) ? null : wanted;
+  };
   return decided.map((one) => {
-    if (follows(one)) {
-      const reason = `what ${written.get(one.have.of)} is to have is enough`;
-      return { ...one, decision: { kind: 'enough', reason } };
+    const leads = leader(one);
+    if (leads !== null) {
+      return { ...one, decision: { kind: 'enough', reason: `what ${leads.title} is to have is enough` } };
     }
-    const alsoFor = decided.filter((other) => other.have.of === one.wish.limit.kind && follows(other));
-    return { ...one, alsoFor: alsoFor.flatMap(({ wish }) => wish.rows) };
+    const followers = decided.filter((other) => leader(other) === one.wish);
+    return { ...one, alsoFor: followers.flatMap(({ wish }) => wish.rows) };
   });
 }
 

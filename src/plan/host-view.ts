@@ -139,8 +139,9 @@ export function userExceptions({ ctx, snapshot, limits }: HostView): UserExcepti
 
 /** A file that is for that one user, and was put there by somebody rather than by logind. */
 export function isOfOneUser(file: string, slice: string, ctx: ResolveContext): boolean {
-  // Before 239 logind makes the slices and writes what it gave them below /run.
-  if (ctx.capabilities.perUserLimit === 'logind' && file.startsWith('/run/')) return false;
+  // Before 239 logind makes the slices; what it gave them, or set-property later, is in these files.
   if (file.startsWith('/run/systemd/transient/')) return false;
+  const byLogind = ctx.capabilities.perUserLimit === 'logind';
+  if (byLogind && file === `/run/systemd/system/${slice}.d/50-TasksMax.conf`) return false;
   return file.includes(`/${slice}.d/`) || file.endsWith(`/${slice}`);
 }

@@ -9,6 +9,7 @@ import {
   type TaskCount,
   type TasksMax,
 } from '../systemd/tasks-max.ts';
+import { enforcedOfLogind } from './activation.ts';
 import type { UserException } from './host-view.ts';
 import { growBy, growthText, type Need, roundUp } from './need.ts';
 import type { Rule } from './policy.ts';
@@ -204,15 +205,17 @@ function decideByNeed(wish: Wish, have: Have, host: HostBounds, demand: Demand |
 
   if (haveCounts(have, host).every((haveCount) => compareTaskCount(haveCount, wanted) >= 0)) {
     const count = resolveTasksMax(have.value, host.base);
-    const lagging = rows.filter(
-      ({ active, live }) => active && live !== null && compareTaskCount(live, wanted) < 0,
-    );
+    const byLogind = have.of === 'user-default' && host.capabilities.perUserLimit === 'logind';
+    const lagging = rows.filter((row) => {
+      const enforced = byLogind ? enforcedOfLogind(row) : row.live;
+      return row.active && enforced !== null && compareTaskCount(enforced, wanted) < 0;
+    });
     if (lagging.length > 0) {
       if (!host.recordRejections) return { kind: 'activate', lagging, value: have.value, count, lines };
       lines.push(
         `${valueText(have.value, count)} is enough, and written down with the rejected forks, so that they count once`,
       );
-      const value = writable(have.value, keyOf(wish.where), host, lines);
+      const value = writable(have.value, keyOf(wish.where), { ...host, base: host.baseOfHave }, lines);
       return { kind: 'write', value, count: resolveTasksMax(value, host.base), lines };
     }
     const limit = count === 'infinity' ? 'no limit' : count;

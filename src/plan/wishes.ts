@@ -253,12 +253,7 @@ export function haveOf(view: HostView, { where }: Wish, defaults: Readonly<Defau
     case 'unit': {
       const running = ofUnit(resolveUnit(view.ctx, where.unit), where, view, defaults);
       const persistent = ofUnit(resolvePersistent(view, where.unit), where, view, defaults);
-      // Before 239 a user's slice has what logind gave it, until it is made anew.
-      return isUserSlice(where.unit) &&
-        persistent.of === 'user-default' &&
-        view.ctx.capabilities.perUserLimit === 'logind'
-        ? persistent
-        : { ...running, persistent: persistent.persistent };
+      return { ...running, persistent: persistent.persistent };
     }
   }
 }

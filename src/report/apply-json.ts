@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { ApplyResult } from '../apply/apply-plan.ts';
+import { changedFiles } from '../apply/changed-files.ts';
 import type { TransactionReport } from '../apply/parse-transaction.ts';
 import type { RollbackResult } from '../apply/rollback.ts';
 import { runRecordSchema } from '../apply/run-record.ts';
 import { type RunDetail, type RunSummary, verificationSchema } from '../apply/runs.ts';
-import { changedFiles } from '../apply/transaction.ts';
 import type { RunStanding } from '../apply/verify.ts';
 import { type Plan, planSchema } from '../plan/plan.ts';
 
@@ -108,7 +108,7 @@ export const applySchema = z.strictObject({
 export const rollbackSchema = z.strictObject({
   schema: z.literal('tasksctl/rollback/1'),
   target: z.string(),
-  run: z.string(),
+  run: z.string().nullable().describe('null: there was none to undo'),
   kind: z.enum([
     'rolled-back',
     'unchanged',
@@ -208,20 +208,22 @@ function reportJson(plan: Plan, found: TransactionReport): z.infer<typeof report
   };
 }
 
+/** `result` null: no run is in place, so there was nothing to undo. */
 export function rollbackJson(
   target: string,
-  run: string,
-  result: RollbackResult,
+  run: string | null,
+  result: RollbackResult | null,
 ): z.infer<typeof rollbackSchema> {
-  const report = 'report' in result ? result.report : null;
-  const detail = result.kind === 'refused' ? result.detail : 'error' in result ? result.error.message : null;
+  const report = result !== null && 'report' in result ? result.report : null;
+  const refused = result?.kind === 'refused' ? result : null;
+  const error = result !== null && 'error' in result ? result.error.message : null;
   return {
     schema: 'tasksctl/rollback/1',
     target,
     run,
-    kind: result.kind,
-    reason: result.kind === 'refused' ? result.reason : null,
-    detail,
+    kind: result?.kind ?? 'unchanged',
+    reason: refused?.reason ?? null,
+    detail: refused?.detail ?? error,
     problems: [...(report?.problems ?? [])],
     now: [...(report?.restored ?? [])],
   };

@@ -1,7 +1,7 @@
 import type { ApplyResult, LoginProof } from '../apply/apply-plan.ts';
+import { changedFiles } from '../apply/changed-files.ts';
 import type { Drift, Reading, TransactionReport, Verdict } from '../apply/parse-transaction.ts';
 import type { RollbackResult } from '../apply/rollback.ts';
-import { changedFiles } from '../apply/transaction.ts';
 import { fileDiff } from '../plan/file-diff.ts';
 import type { Plan, PlannedFile } from '../plan/plan.ts';
 import { plural } from './diagnostic-text.ts';
@@ -81,16 +81,20 @@ export function applyText(plan: Plan, result: ApplyResult, style: Style): SafeTe
   }
 }
 
-/** What became of undoing a run, for people. */
-export function rollbackText(target: string, result: RollbackResult, style: Style): SafeText {
+/** What became of undoing a run, for people. `files` are those of the run's record. */
+export function rollbackText(
+  target: string,
+  files: readonly string[],
+  result: RollbackResult,
+  style: Style,
+): SafeText {
   const host = escapeText(target);
+  const path = (file: number): SafeText => escapeText(files[file - 1] ?? `file ${file}`);
   switch (result.kind) {
     case 'rolled-back':
       return lines([
         ...readingLines(result.report.restored, style),
-        ...result.report.left.map(
-          (file) => safe`  ! file ${file} of the run was changed since and is left as it is`,
-        ),
+        ...result.report.left.map((file) => safe`  ! ${path(file)} was changed since and is left as it is`),
         safe`${style.green(style.bold(safe`Rolled back`))} run ${escapeText(result.run)} on ${host}.`,
       ]);
     case 'unchanged':
@@ -100,7 +104,8 @@ export function rollbackText(target: string, result: RollbackResult, style: Styl
       const drift = result.reason === 'drift';
       return lines([
         ...result.report.drifts.map(
-          ({ file, found }) => safe`  ! file ${file} of the run is now ${escapeText(found)}`,
+          ({ file, found }) =>
+            safe`  ! ${path(file)}: ${found === 'absent' ? safe`it is gone` : safe`it was changed`}`,
         ),
         safe`${style.red(style.bold(safe`Refused`))} by ${host}: ${escapeText(drift ? 'Files were changed since the run.' : message)} Nothing was changed.`,
         safe`help: ${escapeText(drift ? 'Undo later changes first, or edit the files by hand.' : help)}`,

@@ -134,6 +134,14 @@ find /run/tasksctl -mindepth 1 ! -path /run/tasksctl/lock 2>/dev/null || :`);
     return stdout.toString().split('\n');
   }
 
+  /** Configuration files with type, mode, owner, link target and bytes; temporary files of a run would show up. */
+  async files(): Promise<string[]> {
+    const { stdout } = await this.host.exec(`cd /
+find etc/systemd etc/sysctl.d -printf '%p %y %m %U:%G %l\\n' | sort
+find etc/systemd etc/sysctl.d -type f -exec sha256sum {} + | sort`);
+    return stdout.toString().split('\n');
+  }
+
   async pidsMax(unit: string): Promise<string> {
     const root = this.host.kind === 'vm' ? '/sys/fs/cgroup' : '/sys/fs/cgroup/pids';
     const { stdout } = await this.host.exec(

@@ -174,7 +174,8 @@ function withLogindsSlices(snapshot: Snapshot): Snapshot {
         version >= 230 ? `/run/systemd/transient/${id}` : `/run/systemd/system/${id}.d/50-TasksMax.conf`;
       return aFile(path, `[Slice]\nTasksMax=${userDefault.count}\n`);
     });
-  return { ...snapshot, units, files: [...snapshot.files, ...files] };
+  const paths = new Set(files.map(({ path }) => path));
+  return { ...snapshot, units, files: [...snapshot.files.filter(({ path }) => !paths.has(path)), ...files] };
 }
 
 /** What manager and kernel have once everything in the files is applied, but for what `units` say otherwise. */
