@@ -29,8 +29,8 @@ export async function connect(target: string, options: ConnectOptions = {}): Pro
   const memory = options.memory ?? processMemory;
   if (parsed.target.kind === 'local') {
     const { askSecret } = options;
-    const local = askSecret === undefined ? {} : { askSecret: memory.oneAtATime(askSecret) };
-    return { ok: true, transport: localTransport(local) };
+    const ask = askSecret === undefined ? undefined : memory.oneAtATime(askSecret);
+    return { ok: true, transport: localTransport(memory.sudoPassword('local', ask)) };
   }
   return connectSsh({ ...options, destination: parsed.target, target, memory });
 }

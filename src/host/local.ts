@@ -1,20 +1,18 @@
 import { spawn } from 'node:child_process';
 import { runScript, type ScriptProcess } from './run-script.ts';
 import { SudoPassword } from './sudo.ts';
-import type { AskSecret, HostError, RunRequest, RunResult, Transport } from './transport.ts';
-
-export interface LocalOptions {
-  /** Left out where nobody can be asked: then sudo must do without a password. */
-  readonly askSecret?: AskSecret;
-}
+import type { HostError, RunRequest, RunResult, Transport } from './transport.ts';
 
 const target = 'local';
 /** What may still come through the pipes once the shell has ended, milliseconds; then others hold them open. */
 const drainMs = 1_000;
 
-/** This machine. Scripts run in a session of their own, so that ending one ends everything it started. */
-export function localTransport(options: LocalOptions = {}): Transport {
-  return new LocalTransport(options);
+/**
+ * This machine. Scripts run in a session of their own, so that ending one ends everything it started. By default nobody
+ * can be asked for sudo's password, and sudo must do without.
+ */
+export function localTransport(sudo = new SudoPassword(target, undefined)): Transport {
+  return new LocalTransport(sudo);
 }
 
 class LocalTransport implements Transport {
@@ -23,8 +21,8 @@ class LocalTransport implements Transport {
   readonly #running = new Set<ScriptProcess>();
   #closed = false;
 
-  constructor(options: LocalOptions) {
-    this.#sudo = new SudoPassword(target, options.askSecret);
+  constructor(sudo: SudoPassword) {
+    this.#sudo = sudo;
   }
 
   run(request: RunRequest): Promise<RunResult> {

@@ -114,9 +114,12 @@ describe.skipIf(unavailable).each(suites)(`%s, systemd %i, TASKSCTL_SEED=${seed}
         if (expected !== defaultTasksMax) {
           differences.push({ round, expected, defaultTasksMax, read: system.files, files });
         }
-        // cat-config knows main files that this systemd may not, but the same drop-ins.
-        const whole = expectedFiles.filter((path) => path.includes('.conf.d/'));
-        if (`${whole}` !== `${dropIns}`) differences.push({ round, whole, dropIns, files });
+        // cat-config knows main files that this systemd may not, but the same drop-ins. An empty one takes the place of
+        // those it overrides; whether it is then listed (systemd 262 does not) changes nothing.
+        const says = (path: string) => files[path] !== '';
+        const whole = expectedFiles.filter((path) => path.includes('.conf.d/')).filter(says);
+        const listed = dropIns.filter(says);
+        if (`${whole}` !== `${listed}`) differences.push({ round, whole, listed, files });
       }
       await host.exec(`${REMOVE_MANAGER_CONF}; systemctl daemon-reload`, { timeoutMs: 120_000 });
       expect(differences.slice(0, 5)).toEqual([]);
