@@ -143,9 +143,9 @@ find etc/systemd etc/sysctl.d -type f -exec sha256sum {} + | sort`);
   }
 
   async pidsMax(unit: string): Promise<string> {
-    const root = this.host.kind === 'vm' ? '/sys/fs/cgroup' : '/sys/fs/cgroup/pids';
     const { stdout } = await this.host.exec(
-      `cat ${root}$(systemctl show -p ControlGroup ${unit} | cut -d= -f2)/pids.max`,
+      `root=/sys/fs/cgroup; [ ! -d $root/pids ] || root=$root/pids
+cat $root$(systemctl show -p ControlGroup ${unit} | cut -d= -f2)/pids.max`,
     );
     return stdout.toString().trim();
   }

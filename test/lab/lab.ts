@@ -38,8 +38,8 @@ export interface LabHost {
   exec(script: string, options?: ExecOptions): Promise<ExecResult>;
   /** Unpacks files (absolute path to content) in one round trip; parents are made. A `#!` makes a file executable. */
   writeFiles(files: Record<string, Uint8Array | string | { symlink: string }>): Promise<void>;
-  /** Reboots by `systemctl reboot`; returns when the host is up with a new boot id. */
-  reboot(): Promise<void>;
+  /** Reboots by `systemctl reboot`, or by what `how` does; returns when the host is up with a new boot id. */
+  reboot(how?: () => Promise<unknown>): Promise<void>;
   /** Unplugs the host's network cable; established connections just fall silent. */
   linkDown(): Promise<void>;
   linkUp(): Promise<void>;
@@ -119,9 +119,9 @@ export async function startContainer(options: { suite: Suite; name?: string }): 
       cgroupPrefix,
       exec,
       writeFiles: (files) => writeFiles(exec, files),
-      async reboot() {
+      async reboot(how = () => askForReboot(exec)) {
         const next = supervisor.next('init');
-        await askForReboot(exec);
+        await how();
         // On cgroup v1 in a container nobody tells systemd that a cgroup is empty, so that a unit caught in its start
         // may hold up the shutdown until its timeout: two minutes for a user manager.
         const impatience = setTimeout(() => {

@@ -131,7 +131,13 @@ export async function waitForSshd(
   supervisor: Supervisor,
   deadline: number,
 ): Promise<void> {
-  while (!(await sshdAnswers(ssh.host, ssh.port))) {
+  // Short at first: what is sent while a machine is down is lost, and to ask again is quicker than to wait. But a machine
+  // under load may take its time.
+  let patienceMs = 2000;
+  for (;;) {
+    const answer = await askSshd(ssh.host, ssh.port, patienceMs);
+    if (answer === 'yes') return;
+    if (answer === 'silence') patienceMs = Math.min(2 * patienceMs, 30_000);
     if (supervisor.failure) throw supervisor.failure;
     if (Date.now() > deadline)
       throw new Error(`sshd of lab host ${name} does not answer on port ${ssh.port}`);
@@ -139,17 +145,17 @@ export async function waitForSshd(
   }
 }
 
-function sshdAnswers(host: string, port: number): Promise<boolean> {
+function askSshd(host: string, port: number, patienceMs: number): Promise<'yes' | 'no' | 'silence'> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port, timeout: 2000 });
-    const done = (answer: boolean) => {
+    const socket = connect({ host, port, timeout: patienceMs });
+    const done = (answer: 'yes' | 'no' | 'silence') => {
       socket.destroy();
       resolve(answer);
     };
-    socket.on('data', (chunk) => done(chunk.toString().startsWith('SSH-')));
-    socket.on('error', () => done(false));
-    socket.on('end', () => done(false));
-    socket.on('timeout', () => done(false));
+    socket.on('data', (chunk) => done(chunk.toString().startsWith('SSH-') ? 'yes' : 'no'));
+    socket.on('error', () => done('no'));
+    socket.on('end', () => done('no'));
+    socket.on('timeout', () => done('silence'));
   });
 }
 

@@ -79,7 +79,8 @@ async function bringUp(
       await closeSsh(door, directory);
       await saveState(state, directory, monitor);
     }
-    const bootId = async () => (await exec('cat /proc/sys/kernel/random/boot_id')).stdout.toString();
+    const bootId = async () =>
+      (await exec('cat /proc/sys/kernel/random/boot_id', { timeoutMs: 20_000 })).stdout.toString();
     return {
       name,
       suite,
@@ -89,10 +90,10 @@ async function bringUp(
       cgroupPrefix: '',
       exec,
       writeFiles: (files) => writeFiles(exec, files),
-      async reboot() {
+      async reboot(how = () => askForReboot(exec)) {
         await inTurn(async () => {
           const before = await bootId();
-          await askForReboot(exec);
+          await how();
           await closeSsh(door, directory);
           const deadline = Date.now() + bootTimeoutMs;
           for (;;) {

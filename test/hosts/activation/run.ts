@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util';
 import { type LabHost, type Suite, startContainer, startVm } from '../../lab/lab.ts';
 import { type ActivationDocument, readDocument, writeDocument } from './document.ts';
-import { hostFacts, prepare, type RowResult, trial } from './experiment.ts';
+import { type HostFacts, hostFacts, prepare, type RowResult, trial } from './experiment.ts';
 import { rows } from './rows.ts';
 
 type HostResult = ActivationDocument['hosts'][string];
@@ -32,35 +32,38 @@ try {
   await prepare(host);
   const facts = await hostFacts(host);
   const key = `${host.systemdVersion}-${facts.cgroup}`;
-  const result: HostResult['rows'] = {};
   const pending = await isPending(host);
-  try {
-    for (const row of rows) {
-      if (!prefixes.some((prefix) => row.id.startsWith(prefix))) continue;
-      if (row.onlyIfPending && !pending) continue;
-      if (row.vmOnly && host.kind !== 'vm') continue;
-      const trials: RowResult[] = [];
-      for (let i = 0; i < Number(values.repeat); i++) trials.push(await trial(host, row));
-      const seen = [...new Map(trials.map((steps) => [JSON.stringify(steps), steps])).values()];
-      console.error(`${key} ${row.id}${seen.length > 1 ? ' VARIES' : ''}`);
-      for (const steps of seen) for (const step of steps) console.error(`    ${JSON.stringify(step)}`);
-      const [steps = [], ...otherwise] = mostOftenFirst(trials);
-      result[row.id] = { trials: trials.length, steps, ...(otherwise.length > 0 && { otherwise }) };
-    }
-  } finally {
-    const document = readDocument();
-    const before = document.hosts[key]?.rows ?? {};
-    const all = { ...before, ...result };
-    document.hosts[key] = {
-      ...facts,
-      rows: Object.fromEntries(rows.flatMap(({ id }) => (all[id] ? [[id, all[id]]] : []))),
-    };
-    writeDocument(document);
+  for (const row of rows) {
+    if (!prefixes.some((prefix) => row.id.startsWith(prefix))) continue;
+    if (row.onlyIfPending && !pending) continue;
+    if (row.vmOnly && host.kind !== 'vm') continue;
+    const trials: RowResult[] = [];
+    for (let i = 0; i < Number(values.repeat); i++) trials.push(await trial(host, row));
+    const seen = [...new Map(trials.map((steps) => [JSON.stringify(steps), steps])).values()];
+    console.error(`${key} ${row.id}${seen.length > 1 ? ' VARIES' : ''}`);
+    for (const steps of seen) for (const step of steps) console.error(`    ${JSON.stringify(step)}`);
+    const [steps = [], ...otherwise] = mostOftenFirst(trials);
+    record(key, facts, row.id, {
+      trials: trials.length,
+      steps,
+      ...(otherwise.length > 0 && { otherwise }),
+    });
   }
 } finally {
   await host.stop();
 }
 clearInterval(alive);
+
+/** Row by row, as a run may take an hour; other rows and hosts stay as they are. */
+function record(key: string, facts: HostFacts, id: string, result: HostResult['rows'][string]): void {
+  const document = readDocument();
+  const all = { ...document.hosts[key]?.rows, [id]: result };
+  document.hosts[key] = {
+    ...facts,
+    rows: Object.fromEntries(rows.flatMap(({ id }) => (all[id] ? [[id, all[id]]] : []))),
+  };
+  writeDocument(document);
+}
 
 /** Whether on this host daemon-reload alone leaves running services under the old limit. */
 async function isPending(host: LabHost): Promise<boolean> {
