@@ -4,7 +4,7 @@ import { type Connect, pause } from './saved-run.ts';
 export type RebootResult =
   /** The host is up again, has a new boot id, and lets people in. */
   | { readonly kind: 'back'; readonly bootId: string; readonly seconds: number }
-  /** It was not asked to reboot, or did not come back in time. */
+  /** It was not asked to reboot, would not, or did not come back in time. */
   | { readonly kind: 'failed'; readonly error: HostError };
 
 export interface RebootOptions {
@@ -14,52 +14,66 @@ export interface RebootOptions {
 }
 
 const RETRY_MS = 1_000;
-const ASK_MS = 15_000;
+/** For one question; a host that goes down may leave it unanswered. */
+const ASK_MS = 30_000;
+
+const BOOT_ID = 'cat /proc/sys/kernel/random/boot_id';
 
 /** Reboots a host and waits until a login finds a new boot id there and systemd at the end of its boot. */
 export async function rebootHost(options: RebootOptions): Promise<RebootResult> {
+  const { connect, timeoutMs, signal } = options;
   const started = performance.now();
-  const connected = await options.connect();
+  const connected = await connect();
   if (!connected.ok) return { kind: 'failed', error: connected.error };
   const { transport } = connected;
+  const { target } = transport;
+  const failure = (kind: HostError['kind'], what: string): RebootResult => ({
+    kind: 'failed',
+    error: { kind, target, message: `${target}: ${what}.` },
+  });
   let before: string;
   try {
-    const asked = await tell(transport, 'cat /proc/sys/kernel/random/boot_id', options.signal);
+    const asked = await tell(transport, BOOT_ID, signal);
     if (typeof asked !== 'string') return { kind: 'failed', error: asked };
     before = asked;
     // The answer may be lost with the connection, which says nothing about the reboot.
-    await tell(transport, 'systemctl --no-block reboot', options.signal);
+    const said = await tell(transport, 'systemctl --no-block reboot 2>&1 || echo refused', signal);
+    if (typeof said === 'string' && /^refused$/m.test(said)) {
+      return failure('unsupported', `it would not reboot: ${said.split('\n')[0]}`);
+    }
   } finally {
     await transport.close();
   }
 
-  const until = started + options.timeoutMs;
-  const { target } = transport;
-  let error: HostError = { kind: 'timeout', target, message: `${target}: it did not reboot.` };
-  while (performance.now() < until && options.signal?.aborted !== true) {
-    await pause(RETRY_MS, options.signal);
-    const again = await options.connect();
+  let last: RebootResult = failure('timeout', 'it did not go down');
+  while (performance.now() < started + timeoutMs) {
+    await pause(RETRY_MS, signal);
+    if (signal?.aborted === true) return failure('aborted', 'interrupted while it reboots');
+    const again = await connect();
     if (!again.ok) {
-      error = again.error;
+      last = { kind: 'failed', error: again.error };
       continue;
     }
     try {
       // Not --wait, which systemd learnt in 240: asked again instead.
-      const script = 'cat /proc/sys/kernel/random/boot_id; systemctl is-system-running || :';
-      const asked = await tell(again.transport, script, options.signal);
+      const asked = await tell(again.transport, `${BOOT_ID}; systemctl is-system-running || :`, signal);
       if (typeof asked !== 'string') {
-        error = asked;
+        last = { kind: 'failed', error: asked };
         continue;
       }
       const [bootId = '', state = ''] = asked.split('\n');
       if (bootId !== before && (state === 'running' || state === 'degraded')) {
         return { kind: 'back', bootId, seconds: (performance.now() - started) / 1000 };
       }
+      last = failure(
+        'timeout',
+        bootId === before ? 'it did not go down' : `it rebooted, but its boot does not end (${state})`,
+      );
     } finally {
       await again.transport.close();
     }
   }
-  return { kind: 'failed', error };
+  return last;
 }
 
 async function tell(

@@ -42,6 +42,8 @@ export interface ApplyCommandOptions extends HostOptions, OutputOptions {
 
 /** What a host may take to boot. */
 const REBOOT_TIMEOUT_MS = 10 * 60_000;
+/** A host that is down answers nothing: to try again is quicker than to wait. */
+const REBOOT_CONNECT_SECONDS = 20;
 
 /** `tasksctl apply` */
 export async function apply(console: Console, options: ApplyCommandOptions): Promise<Outcome> {
@@ -188,10 +190,14 @@ async function rebootAndVerify(
 ): Promise<Outcome> {
   if (!console.json) await write(console.io.stderr, applyText(plan, result, console.style));
   const progress = new Progress(console.io, safe`Rebooting ${escapeText(plan.target)}`);
-  const connect = connector(console, { ...options, target: plan.target }, progress);
+  const timeout = Math.min(options.timeout, REBOOT_CONNECT_SECONDS);
+  const connect = connector(console, { ...options, target: plan.target, timeout }, progress);
   try {
     const back = await rebootHost({ connect, timeoutMs: REBOOT_TIMEOUT_MS, signal: console.io.signal });
-    if (back.kind === 'failed') return failed(back.error);
+    if (back.kind === 'failed') {
+      const help = `The changes are in place. Once it is up: tasksctl verify -t ${plan.target}`;
+      return failed({ ...back.error, help });
+    }
   } finally {
     progress.pause();
   }

@@ -4,9 +4,9 @@ import type { Failure } from './failure.ts';
 export const EXIT = {
   /** Done; for `plan --detailed-exitcode`: nothing to change. */
   done: 0,
-  /** An error: the command could not do its work, or (lint) it found errors. */
+  /** An error: the command could not do its work, or (lint) it found errors, or (verify) something did not hold. */
   error: 1,
-  /** `plan --detailed-exitcode`: there are changes to make. */
+  /** `plan --detailed-exitcode`: there are changes to make; `verify`: something is pending. */
   changesPending: 2,
   /** Some of several hosts failed. */
   someHostsFailed: 3,

@@ -213,7 +213,7 @@ function defineApply(program: Command, run: Run): void {
       'after',
       `
 Exit codes: 0 applied or nothing to do, 3 the host was restored, 4 refused and
-nothing changed, 1 an error.
+nothing changed, 1 an error, or with --reboot something did not hold.
 
 Examples:
   tasksctl apply                               plan this machine, ask, apply
