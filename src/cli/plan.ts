@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { packageRoot } from '../host/package-root.ts';
 import { fileDiff } from '../plan/file-diff.ts';
 import { nearestName } from '../plan/nearest-name.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -11,7 +12,6 @@ import type { Console } from './console.ts';
 import { EXIT } from './exit-code.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
 import type { OutputOptions, SourceOptions } from './options.ts';
-import { packageRoot } from './package-root.ts';
 import { readText } from './read-file.ts';
 import { notePartialData, readSource } from './read-source.ts';
 import type { Io } from './terminal.ts';
