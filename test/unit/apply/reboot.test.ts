@@ -26,13 +26,13 @@ function connectTo(...connections: (null | ((script: string) => string))[]): Con
   return Object.assign(connect, { scripts });
 }
 
-const old = (script: string) => (script.includes('reboot') ? '' : 'old-boot\nstopping\n');
+const old = (script: string) => (script.includes('is-system-running') ? 'old-boot\nrunning\n' : 'old-boot\n');
 
 describe('rebootHost', () => {
   it('waits for a new boot id and the end of the boot', async () => {
     const connect = connectTo(
       old,
-      old,
+      (script) => (script.includes('is-system-running') ? 'old-boot\nstopping\n' : ''),
       null,
       () => 'new-boot\nstarting\n',
       () => 'new-boot\ndegraded\n',
