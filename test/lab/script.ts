@@ -27,7 +27,7 @@ export async function runScript(
   name: string,
   command: (script: string) => string[],
   script: string,
-  { timeoutMs = 60_000, input, check = true }: ExecOptions,
+  { timeoutMs = 180_000, input, check = true }: ExecOptions,
 ): Promise<ExecResult> {
   const long = Buffer.byteLength(script) > longestArgument;
   if (long && input) throw new Error('a script of this length cannot have input');
