@@ -34,6 +34,8 @@ export interface LabHost {
    * log (shared by all containers and the machine: never clear it) carry it as a prefix.
    */
   readonly cgroupPrefix: string;
+  /** A file with what a VM has printed on its console; a container has none. */
+  readonly consoleLog: string | null;
   /** Runs a POSIX sh script as root on the host, outside of any login session. */
   exec(script: string, options?: ExecOptions): Promise<ExecResult>;
   /** Unpacks files (absolute path to content) in one round trip; parents are made. A `#!` makes a file executable. */
@@ -117,6 +119,7 @@ export async function startContainer(options: { suite: Suite; name?: string }): 
       systemdVersion: await systemdVersion(exec),
       ssh,
       cgroupPrefix,
+      consoleLog: null,
       exec,
       writeFiles: (files) => writeFiles(exec, files),
       async reboot(how = () => askForReboot(exec)) {

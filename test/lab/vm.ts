@@ -88,6 +88,7 @@ async function bringUp(
       systemdVersion: await systemdVersion(exec),
       ssh,
       cgroupPrefix: '',
+      consoleLog: `${directory}/console.log`,
       exec,
       writeFiles: (files) => writeFiles(exec, files),
       async reboot(how = () => askForReboot(exec)) {
