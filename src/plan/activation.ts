@@ -43,7 +43,14 @@ export const RELOAD_RULES: readonly ReloadRule[] = [
     source:
       'measured on systemd 257: systemctl show has the new value, pids.max the old one until the unit is realised again',
   },
-  { from: 258, to: NEWEST, does: 'unknown', source: 'not measured' },
+  { from: 258, to: 261, does: 'unknown', source: 'not measured' },
+  {
+    from: 262,
+    to: 262,
+    does: 'rewrites',
+    source: 'measured on systemd 262: a daemon-reload gives running units their new pids.max',
+  },
+  { from: 263, to: NEWEST, does: 'unknown', source: 'not measured' },
 ];
 
 /** SUSE's 234 has the later behaviour. */

@@ -488,7 +488,7 @@ add({
     ['file, daemon-reload, write', `dropin ${alice} 2; ${reload}; write ${alice} 2`],
     [
       'a further login',
-      `fact tasks-over "$([ "$(cat $pids/user.slice/${alice}/pids.current)" -gt 2 ] && echo yes)"; exits ssh ssh_as alice true`,
+      `fact tasks-over "$([ "$(cat $pids/user.slice/${alice}/pids.current)" -gt 2 ] && echo yes)"; exits ssh further_login alice`,
     ],
     ['raised', `dropin ${alice} 800; ${reload}; write ${alice} 800; login alice`],
   ],

@@ -46,8 +46,13 @@ describe('the rules', () => {
     [247, {}, 'rewrites'],
     [252, {}, 'rewrites'],
     [254, {}, 'rewrites'],
+    [255, {}, 'unknown'],
     [256, {}, 'unknown'],
     [257, {}, 'leaves'],
+    [258, {}, 'unknown'],
+    [261, {}, 'unknown'],
+    [262, {}, 'rewrites'],
+    [263, {}, 'unknown'],
   ])('for systemd %i %o: daemon-reload %s', (version, host, does) => {
     const ctx = resolveContextOf(aHost({ version, ...host }));
     expect(ctx === null ? null : reloadRule(ctx.capabilities).does).toBe(does);
@@ -81,10 +86,17 @@ describe("every user's limit", () => {
     expect(change.activation.when).toBe('live');
   });
 
-  it('on versions nobody measured: the write is there too, and the reason says that it is not known', () => {
-    const change = changeOf({ version: 256 }, 'user-default: { floor: 20000 }');
+  it.each([
+    256, 258, 263,
+  ])('on %i, which nobody measured: the write is there too, and the reason says that it is not known', (version) => {
+    const change = changeOf({ version }, 'user-default: { floor: 20000 }');
     expect(commands(change)).toHaveLength(2);
     expect(change.activation.steps[1]?.why).toContain('not known');
+  });
+
+  it('on 262: daemon-reload does it all again', () => {
+    const change = changeOf({ version: 262 }, 'user-default: { floor: 20000 }');
+    expect(commands(change)).toEqual(['systemctl daemon-reload']);
   });
 
   it.each([
