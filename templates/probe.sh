@@ -6,7 +6,8 @@
 #   @end 0
 # It only reads: no temporary files, hence no here-documents (bash keeps them in /tmp). What cannot be read becomes a
 # `problem` frame. POSIX sh with coreutils, grep and find, or busybox. src/snapshot/parse-probe.ts reads the frames.
-# Usage: sh -s <probe.sh; TASKSCTL_PROBE_SECONDS limits the whole run.
+# Usage: sh -s <probe.sh; TASKSCTL_PROBE_SECONDS limits the whole run, TASKSCTL_PROBE_PID and TASKSCTL_PROBE_USER
+# ask for a process and a user in particular.
 #
 # Lists of file names are lines: IFS is a newline and globbing is off, but where it says otherwise.
 # shellcheck disable=SC2086
@@ -160,7 +161,8 @@ contents() { # FILE...
 read_host() {
   # /proc and /sys answer at once, and none of these files has more than a few lines.
   frame facts "$(grep -sH '' /proc/sys/kernel/hostname /proc/sys/kernel/osrelease /proc/sys/kernel/random/boot_id \
-    /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max /proc/loadavg /proc/meminfo /proc/1/comm /proc/self/status \
+    /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max /proc/sys/vm/overcommit_memory /proc/loadavg /proc/uptime \
+    /proc/meminfo /proc/1/comm /proc/self/status \
     /sys/devices/system/cpu/online /sys/fs/selinux/enforce /run/systemd/container /etc/machine-id /etc/os-release \
     /usr/lib/os-release)"
   frame clock "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
@@ -295,6 +297,56 @@ read_sessions() {
     case $line in *:LEADER=*) set -- "$@" "/proc/${line##*=}/status" "/proc/${line##*=}/limits" ;; esac
   done
   frame processes "$(grep -sHE '^(Name:|Uid:|Max processes)' "$@")"
+}
+
+grep_processes() { # FILE...
+  bounded 10 grep -sHE -e '^(Name|Uid|Threads|CapEff):' -e '^Max processes' -e '^[0-9]+:([^:]*,)?pids(,[^:]*)?:|^0::' -- "$@"
+}
+
+stat_namespaces() { # FILE...
+  bounded 10 stat -L -c '%i %n' -- "$@" 2>/dev/null
+}
+
+# Who has how many tasks under which RLIMIT_NPROC, and in which pid namespaces.
+read_processes() {
+  asked=
+  [ -z "${TASKSCTL_PROBE_PID-}" ] || asked=pid\ $TASKSCTL_PROBE_PID
+  [ -z "${TASKSCTL_PROBE_USER-}" ] ||
+    asked="user $(bounded 5 id -u -- "$TASKSCTL_PROBE_USER" 2>/dev/null) $TASKSCTL_PROBE_USER"
+  frame asked "$asked"
+  set +f
+  set -- /proc/[0-9]*/status /proc/[0-9]*/limits /proc/[0-9]*/cgroup
+  set -f
+  processes=$(in_batches grep_processes "$@" | head -c "$pids_bytes")
+  cut_off processes 'the processes' "$processes"
+  [ "${#processes}" -lt "$pids_bytes" ] || problem processes too-large "more than $pids_bytes bytes about processes"
+  frame tasks "$processes"
+  set +f
+  set -- /proc/[0-9]*/ns/pid
+  set -f
+  namespaces=$(in_batches stat_namespaces /proc/self/ns/pid "$@" | head -c "$pids_bytes")
+  frame pid-namespaces "$namespaces"
+  own=${namespaces%%"$nl"*}
+  seen=" ${own%% *} "
+  maxima=
+  entered=0
+  have nsenter || return
+  for line in $namespaces; do
+    inode=${line%% *}
+    case $seen in *" $inode "*) continue ;; esac
+    seen="$seen$inode "
+    entered=$((entered + 1))
+    [ "$entered" -le 20 ] || break
+    pid=${line#* /proc/}
+    # Since Linux 6.14 each has a pid_max of its own, which only a process in it can read.
+    maximum=$(bounded 2 nsenter -t "${pid%%/*}" -p cat /proc/sys/kernel/pid_max 2>&1)
+    case $maximum in
+      *'fork failed: Resource temporarily unavailable'*) maxima="$maxima$inode full$nl" ;;
+      *[!0-9]* | '') ;;
+      *) maxima="$maxima$inode $maximum$nl" ;;
+    esac
+  done
+  frame pid-maxima "$maxima"
 }
 
 tell_unreadable() { # DIRECTORY
@@ -508,6 +560,7 @@ main() {
   # frames of the left side wait in its variables and the pipe.
   {
     read_cgroups
+    read_processes
     read_kernel_log
   } | {
     {

@@ -22,6 +22,8 @@ export const FAILURE_EXIT: Readonly<Record<Failure['kind'], number>> = {
   'input-unreadable': EXIT.error,
   'input-invalid': EXIT.error,
   'unit-not-found': EXIT.error,
+  'user-not-found': EXIT.error,
+  'process-not-found': EXIT.error,
   'output-failed': EXIT.error,
   internal: EXIT.error,
   'name-not-found': EXIT.error,

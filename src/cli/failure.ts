@@ -13,6 +13,9 @@ export interface Failure {
     | 'input-invalid'
     /** The host has no such unit or cgroup. */
     | 'unit-not-found'
+    /** The host has no such user, or no such process. */
+    | 'user-not-found'
+    | 'process-not-found'
     /** The result could not be written to where it should go. */
     | 'output-failed'
     /** A fault of tasksctl itself. */

@@ -66,6 +66,20 @@ export function positiveSeconds(text: string): number {
   return seconds;
 }
 
+/** A process id, for an option. */
+export function processId(text: string): number {
+  if (!/^[1-9][0-9]{0,9}$/.test(text)) throw new InvalidArgumentError('Give a process id.');
+  return Number(text);
+}
+
+/** A user's name or uid, for an option. */
+export function userName(text: string): string {
+  if (!/^[A-Za-z0-9_.@$\\-]{1,255}$/.test(text) || text.startsWith('-')) {
+    throw new InvalidArgumentError('Give the name of a user, or a uid.');
+  }
+  return text;
+}
+
 /** `80%` or `80` as a share, 0.8. */
 export function percentage(text: string): number {
   const percent = /^[0-9]+(?:\.[0-9]+)?%?$/.test(text) ? Number(text.replace('%', '')) : Number.NaN;

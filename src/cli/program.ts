@@ -2,6 +2,7 @@ import { Command, CommanderError, Option, type OutputConfiguration } from 'comma
 import packageJson from '../../package.json' with { type: 'json' };
 import type { ApplyCommandOptions } from './apply.ts';
 import type { Console } from './console.ts';
+import type { DiagnoseOptions } from './diagnose.ts';
 import { EXIT, FAILURE_EXIT } from './exit-code.ts';
 import type { Failure, Outcome } from './failure.ts';
 import type { LintOptions } from './lint.ts';
@@ -13,6 +14,8 @@ import {
   type OutputOptions,
   percentage,
   positiveSeconds,
+  processId,
+  userName,
 } from './options.ts';
 import type { PlanOptions } from './plan.ts';
 import type { RollbackOptions } from './rollback.ts';
@@ -108,6 +111,7 @@ Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
 3 some hosts failed, 4 refused for safety, 130 interrupted.`,
     );
   defineStatus(program, run);
+  defineDiagnose(program, run);
   definePlan(program, run);
   defineApply(program, run);
   defineRollback(program, run);
@@ -153,6 +157,43 @@ Examples:
     )
     .action((options: StatusOptions) =>
       run(options, async (...args) => (await import('./status.ts')).status(...args)),
+    );
+}
+
+function defineDiagnose(program: Command, run: Run): void {
+  const command = program
+    .command('diagnose')
+    .summary('say which limit rejected a fork, and what to do about it')
+    .description(
+      'Looks for what made fork fail: the counters of the pids controller from the bottom to the top, the kernel log, RLIMIT_NPROC against the tasks of each user, threads-max, pid_max, pid namespaces and memory. Names the limit with its file and line, and the command that plans a higher one. Changes nothing.',
+    )
+    .addOption(
+      new Option('-u, --unit <unit>', 'only what can stop this unit or cgroup').conflicts(['user', 'pid']),
+    )
+    .addOption(
+      new Option('--user <name>', 'only what can stop this user, by name or uid')
+        .argParser(userName)
+        .conflicts(['unit', 'pid']),
+    )
+    .addOption(
+      new Option('--pid <pid>', 'only what can stop this process')
+        .argParser(processId)
+        .conflicts(['unit', 'user']),
+    );
+  addOutputOptions(addSourceOptions(command))
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 whatever is found, 1 an error.
+
+Examples:
+  tasksctl diagnose                        why did fork fail on this machine?
+  tasksctl diagnose -t admin@web1 --unit postgresql
+  tasksctl diagnose -t web1 --user alice
+  tasksctl diagnose --snapshot web1.json --json`,
+    )
+    .action((options: DiagnoseOptions) =>
+      run(options, async (...args) => (await import('./diagnose.ts')).diagnose(...args)),
     );
 }
 

@@ -1,5 +1,6 @@
 import { escapeText, safe } from '../report/terminal-escape.ts';
 import { parseSnapshot } from '../snapshot/load-snapshot.ts';
+import type { Asked } from '../snapshot/read-snapshot.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Console } from './console.ts';
 import { type Failed, failed } from './failure.ts';
@@ -8,12 +9,15 @@ import { readText } from './read-file.ts';
 
 export type Source = { readonly kind: 'ok'; readonly snapshot: Snapshot } | Failed;
 
-/** The snapshot a read-only command works on: a saved one, or the host's as it is now. */
-export async function readSource(console: Console, options: SourceOptions): Promise<Source> {
+/**
+ * The snapshot a read-only command works on: a saved one, or the host's as it is now, with what was asked for in
+ * particular.
+ */
+export async function readSource(console: Console, options: SourceOptions, asked?: Asked): Promise<Source> {
   if (options.snapshot === undefined) {
     // SSH is the largest part of the program; a saved snapshot needs none of it.
     const { readHost } = await import('./read-host.ts');
-    return readHost(console, options);
+    return readHost(console, options, asked);
   }
   const file = await readText(options.snapshot, console.io);
   if (!file.ok) return failed(file.failure);

@@ -2,6 +2,7 @@ import { parse as parseIni } from 'ini';
 import { type Frame, parseFrames } from './frames.ts';
 import { cgroupModeOf, cgroupTreeOf, eventsScopeOf } from './probe-cgroups.ts';
 import { filesOf } from './probe-files.ts';
+import { tasksOf } from './probe-tasks.ts';
 import { unitsOf } from './probe-units.ts';
 import type { Snapshot, SnapshotProblem, SnapshotSession } from './snapshot.ts';
 import { countOf, propertiesOf, splitList } from './systemctl-show.ts';
@@ -77,12 +78,20 @@ export function parseProbe(output: Buffer, target: string): ProbeResult {
       tasks: numberOf(/^\S+ \S+ \S+ [0-9]+\/([0-9]+) /.exec(line('/proc/loadavg'))?.[1]),
       memTotalKiB: numberOf(fieldOf(facts.get('/proc/meminfo'), 'MemTotal', 0)),
       cpus: countCpus(line('/sys/devices/system/cpu/online')),
+      ...memoryOf(facts),
       log: probe.lines('kernel-log'),
     },
     files: files.files,
     units: unitsOf(probe.text('units'), systemd?.controlGroup ?? ''),
     ...loginsOf(probe.lines('sessions'), probe.lines('linger')),
     rlimits: rlimitsOf(probe.lines('processes')),
+    ...tasksOf({
+      tasks: probe.lines('tasks'),
+      namespaces: probe.lines('pid-namespaces'),
+      maxima: probe.lines('pid-maxima'),
+      asked: probe.text('asked'),
+      controlGroup: systemd?.controlGroup ?? '',
+    }),
     problems: problems.slice(0, maxProblems).map((problem) => ({
       ...problem,
       detail: problem.detail.slice(0, maxDetail),
@@ -173,6 +182,23 @@ function numberOf(text: string | undefined): number | null {
 
 function idOf(text: string | undefined): number | undefined {
   return text !== undefined && /^[0-9]{1,10}$/.test(text) ? Number(text) : undefined;
+}
+
+function memoryOf(
+  facts: ReadonlyMap<string, readonly string[]>,
+): Pick<Snapshot['kernel'], 'uptimeSeconds' | 'memory'> {
+  const meminfo = (name: string) => numberOf(fieldOf(facts.get('/proc/meminfo'), name, 0));
+  const uptime = /^[0-9]{1,12}(?:\.[0-9]{1,3})?/.exec(facts.get('/proc/uptime')?.[0] ?? '')?.[0];
+  const availableKiB = meminfo('MemAvailable');
+  const committedKiB = meminfo('Committed_AS');
+  const commitLimitKiB = meminfo('CommitLimit');
+  const overcommit = numberOf(facts.get('/proc/sys/vm/overcommit_memory')?.[0]);
+  const known =
+    availableKiB !== null && committedKiB !== null && commitLimitKiB !== null && overcommit !== null;
+  return withoutUndefined({
+    uptimeSeconds: uptime === undefined ? undefined : Number(uptime),
+    memory: known ? { availableKiB, committedKiB, commitLimitKiB, overcommit } : undefined,
+  });
 }
 
 /** os-release(5) is shell assignments, near enough to the dialect of `ini`. */

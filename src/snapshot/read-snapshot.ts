@@ -11,7 +11,12 @@ export interface ReadOptions {
   /** Hard limit on the whole reading, milliseconds. Default: one minute. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** A user or process to find on the host, for the snapshot's `asked`. */
+  readonly asked?: Asked;
 }
+
+/** `user` is a name or uid; only letters, digits and `_.@$-` and backslash may be in it. */
+export type Asked = { readonly user: string } | { readonly pid: number };
 
 /** The largest output taken from a host, bytes. A host with 300 units and 2,000 cgroups sends 0.7 MB. */
 const maxOutputBytes = 64 * 1024 * 1024;
@@ -35,12 +40,19 @@ function runProbe(transport: Transport, options: ReadOptions, asRoot: boolean): 
   const timeoutMs = options.timeoutMs ?? 60_000;
   const seconds = Math.max(1, Math.floor((timeoutMs - reserveMs) / 1000));
   return transport.run({
-    script: `TASKSCTL_PROBE_SECONDS=${seconds}\n${readTemplate('probe.sh')}`,
+    script: `TASKSCTL_PROBE_SECONDS=${seconds}\n${assignment(options.asked)}${readTemplate('probe.sh')}`,
     asRoot,
     timeoutMs,
     maxOutputBytes,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
+}
+
+function assignment(asked: Asked | undefined): string {
+  if (asked === undefined) return '';
+  if ('pid' in asked) return `TASKSCTL_PROBE_PID=${asked.pid}\n`;
+  if (!/^[A-Za-z0-9_.@$\\-]+$/.test(asked.user)) throw new Error('no user name');
+  return `TASKSCTL_PROBE_USER='${asked.user}'\n`;
 }
 
 function isSudoFailure({ kind }: HostError): boolean {

@@ -79,6 +79,53 @@ const sessionSchema = z.strictObject({
   leader: z.number().int().optional(),
 });
 
+/** Tasks of one real user id under one RLIMIT_NPROC. */
+const nprocSchema = z.strictObject({
+  soft: count,
+  hard: count,
+  /** The kernel does not hold them to it: root, or CAP_SYS_RESOURCE or CAP_SYS_ADMIN. Left out where not so. */
+  exempt: z.boolean().optional(),
+  tasks: z.number().int(),
+  /** One of the processes, the one with the lowest id. */
+  pid: z.number().int(),
+  comm: z.string(),
+  /** Cgroups they are in, at most 64; left out where nothing holds them to a limit. */
+  cgroups: z.array(z.string()).optional(),
+});
+
+const uidSchema = z.strictObject({
+  uid: z.number().int(),
+  /** Threads of all processes with this real uid: what the kernel compares with RLIMIT_NPROC. */
+  tasks: z.number().int(),
+  limits: z.array(nprocSchema),
+});
+
+const processSchema = z.strictObject({
+  pid: z.number().int(),
+  comm: z.string(),
+  uid: z.number().int(),
+  tasks: z.number().int(),
+  /** Path below systemd's root cgroup, in the hierarchy with the pids controller. */
+  cgroup: z.string().nullable(),
+  soft: count.nullable(),
+  hard: count.nullable(),
+  exempt: z.boolean().optional(),
+  /** Inode number of its pid namespace. */
+  pidNamespace: z.number().int().optional(),
+});
+
+/** A pid namespace below the one that was read. */
+const pidNamespaceSchema = z.strictObject({
+  inode: z.number().int(),
+  /** Tasks in it, not counting those in namespaces below it. */
+  tasks: z.number().int(),
+  /** kernel.pid_max in it (its own since Linux 6.14); `full`: no process could be created in it to read it. */
+  pidMax: z.union([z.number().int(), z.literal('full')]).optional(),
+  /** One of its processes, as seen from outside. */
+  pid: z.number().int(),
+  comm: z.string(),
+});
+
 const problemSchema = z.strictObject({
   /** Part of the snapshot that is missing or cut: `files`, `units`, `cgroups`, `sessions`, `kernel-log` … */
   part: z.string(),
@@ -154,6 +201,16 @@ export const snapshotSchema = z.strictObject({
     tasks: z.number().int().nullable(),
     memTotalKiB: z.number().int().nullable(),
     cpus: z.number().int().nullable(),
+    uptimeSeconds: z.number().optional(),
+    /** What the kernel promised of its memory (meminfo), and vm.overcommit_memory. */
+    memory: z
+      .strictObject({
+        availableKiB: z.number().int(),
+        committedKiB: z.number().int(),
+        commitLimitKiB: z.number().int(),
+        overcommit: z.number().int(),
+      })
+      .optional(),
     /** Kernel lines about rejected forks, oldest first. */
     log: z.array(z.string()),
   }),
@@ -178,6 +235,16 @@ export const snapshotSchema = z.strictObject({
       hard: count,
     }),
   ),
+  /** Every real user id with its tasks; left out where not all processes could be seen. */
+  uids: z.array(uidSchema).optional(),
+  pidNamespaces: z.array(pidNamespaceSchema).optional(),
+  /** What was asked for in particular; null: the host has no such user or process. */
+  asked: z
+    .strictObject({
+      user: z.strictObject({ name: z.string(), uid: z.number().int().nullable() }).optional(),
+      process: z.strictObject({ pid: z.number().int(), found: processSchema.nullable() }).optional(),
+    })
+    .optional(),
   problems: z.array(problemSchema),
 });
 
@@ -186,4 +253,7 @@ export type SnapshotFile = z.infer<typeof fileSchema>;
 export type SnapshotUnit = z.infer<typeof unitSchema>;
 export type SnapshotCgroup = z.infer<typeof cgroupSchema>;
 export type SnapshotSession = z.infer<typeof sessionSchema>;
+export type SnapshotUid = z.infer<typeof uidSchema>;
+export type SnapshotProcess = z.infer<typeof processSchema>;
+export type SnapshotPidNamespace = z.infer<typeof pidNamespaceSchema>;
 export type SnapshotProblem = z.infer<typeof problemSchema>;

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { planSchema } from '../../src/plan/plan.ts';
 import { policySchema } from '../../src/plan/policy.ts';
 import { applySchema, rollbackSchema, runsSchema, verifySchema } from '../../src/report/apply-json.ts';
+import { diagnosisSchema } from '../../src/report/diagnose-json.ts';
 import { lintSchema } from '../../src/report/lint-json.ts';
 import { statusSchema } from '../../src/report/status-json.ts';
 import { snapshotSchema } from '../../src/snapshot/snapshot.ts';
@@ -13,6 +14,7 @@ const PUBLISHED = {
   policy: policySchema,
   snapshot: snapshotSchema,
   status: statusSchema,
+  diagnosis: diagnosisSchema,
   plan: planSchema,
   lint: lintSchema,
   apply: applySchema,

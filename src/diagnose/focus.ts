@@ -1,0 +1,34 @@
+/**
+ * Whose forks failed: a host's, those of some cgroups, or those of a user. Kernel-wide ceilings are of concern to
+ * everybody.
+ */
+export interface Focus {
+  /** What the operator asked about, for people: `ci-runner.service`, `alice (uid 1000)`, `pid 812 (java)`. */
+  readonly name: string | null;
+  /** Cgroups it runs in, below systemd's root; null: all. */
+  readonly cgroups: readonly string[] | null;
+  /** The user whose RLIMIT_NPROC matters; null: whoever runs in those cgroups. */
+  readonly uid: number | null;
+  /** One process and what it is held to. */
+  readonly process: {
+    readonly pid: number;
+    readonly soft: string | null;
+    readonly exempt: boolean;
+    readonly pidNamespace: number | null;
+  } | null;
+}
+
+export const EVERYTHING: Focus = { name: null, cgroups: null, uid: null, process: null };
+
+/** The cgroup is, is above, or is below one of those in focus: a limit there is met by forks in focus. */
+export function concerns(focus: Focus, path: string): boolean {
+  return (
+    focus.cgroups === null ||
+    focus.cgroups.some((cgroup) => isAtOrBelow(cgroup, path) || isAtOrBelow(path, cgroup))
+  );
+}
+
+/** `path` is `above` or below it. */
+export function isAtOrBelow(path: string, above: string): boolean {
+  return above === '/' || path === above || path.startsWith(`${above}/`);
+}
