@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { RELOAD_RULES, reloadRule, stepsInOrder } from '../../../src/plan/activation.ts';
 import type { Change } from '../../../src/plan/plan.ts';
@@ -56,6 +57,32 @@ describe('the rules', () => {
   ])('for systemd %i %o: daemon-reload %s', (version, host, does) => {
     const ctx = resolveContextOf(aHost({ version, ...host }));
     expect(ctx === null ? null : reloadRule(ctx.capabilities).does).toBe(does);
+  });
+});
+
+describe('docs/activation.json', () => {
+  interface Measured {
+    hosts: Record<
+      string,
+      { rows: Record<string, { steps: { step: string; readings: Record<string, { live: string }> }[] }> }
+    >;
+  }
+  const { hosts }: Measured = JSON.parse(
+    readFileSync(new URL('../../../docs/activation.json', import.meta.url), 'utf8'),
+  );
+
+  it.each(Object.keys(hosts))('%s: the rule says what was measured', (key) => {
+    const ctx = resolveContextOf(aHost({ version: Number.parseInt(key, 10) }));
+    if (ctx === null) throw new Error('no systemd');
+    const { does } = reloadRule(ctx.capabilities);
+    for (const [row, unit] of [
+      ['a.every-user', 'user-1000.slice'],
+      ['d.default', 'trial-default.service'],
+    ] as const) {
+      const steps = hosts[key]?.rows[row]?.steps ?? [];
+      const reloaded = steps.find(({ step }) => step === 'daemon-reload')?.readings[unit];
+      expect([row, reloaded?.live]).toEqual([row, does === 'rewrites' ? 'new' : 'old']);
+    }
   });
 });
 
