@@ -109,7 +109,7 @@ interface SudoTalk {
 /** One process from start to end. */
 async function converse(run: ScriptRun, program: string, talk: SudoTalk | null): Promise<RunResult> {
   const { request, target } = run;
-  const stdout = new AfterReadyLine();
+  const stdout = new AfterReadyLine(request.streamOnly !== true);
   const stderr = new AfterReadyLine();
   let prompts = 0;
   let child: ScriptProcess | undefined;
@@ -228,6 +228,12 @@ class AfterReadyLine {
   noise: Buffer = Buffer.alloc(0);
   size = 0;
   readonly #chunks: Buffer[] = [];
+  readonly #keeps: boolean;
+
+  /** What does not keep its output has no end either. */
+  constructor(keeps = true) {
+    this.#keeps = keeps;
+  }
 
   /** Takes a chunk, keeps at most `room` bytes of output, and gives those it kept. */
   push(chunk: Buffer, room: number): Buffer {
@@ -241,6 +247,7 @@ class AfterReadyLine {
       fresh = this.noise.subarray(at + mark.length);
       this.noise = this.noise.subarray(0, at);
     }
+    if (!this.#keeps) return fresh;
     if (fresh.length > room) {
       this.overflowed = true;
       fresh = fresh.subarray(0, Math.max(0, room));

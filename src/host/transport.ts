@@ -25,6 +25,8 @@ export interface RunRequest {
   readonly signal?: AbortSignal;
   /** Called with each chunk of standard output as it comes; the result then carries it all the same. */
   readonly onStdout?: (chunk: Uint8Array) => void;
+  /** Standard output goes to `onStdout` alone, for as long as it may come: it is neither kept nor counted. */
+  readonly streamOnly?: true;
 }
 
 export type RunResult =

@@ -1,27 +1,20 @@
+import { MOST_MEMBERS } from '../measure/members.ts';
+import { patternOf } from '../measure/pattern-of.ts';
+import { growBy, growthText } from '../needs/arithmetic.ts';
+import { type NeedPolicy, needOfUse } from '../needs/need-of-use.ts';
+import type { HostUse, UnitUse } from '../needs/use.ts';
 import type { HostLimits, LimitRef, UnitLimit } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
-/** What the running processes under a limit need, as far as one look at the host can tell. */
+export { growBy, growthText, roundUp } from '../needs/arithmetic.ts';
+
+/** What the processes under a limit need, as far as one look at the host and a profile of it can tell. */
 export interface Need {
   readonly tasks: bigint;
   /** The most tasks seen at once under any one of the rows: no limit may be set below it. */
   readonly used: bigint;
   /** How the number came about, one step per line. */
   readonly lines: readonly string[];
-}
-
-/** Hundredths of a percent in one. */
-const ONE = 10_000n;
-
-/** `tasks` x (1 + `share`), rounded up. */
-export function growBy(tasks: bigint, share: bigint): bigint {
-  return (tasks * (ONE + share) + ONE - 1n) / ONE;
-}
-
-/** `x 1.5 (headroom 50%)` */
-export function growthText(share: bigint, name: string): string {
-  const factor = Number(ONE + share) / Number(ONE);
-  return `x ${factor} (${name} ${Number(share) / 100}%)`;
 }
 
 /**
@@ -70,6 +63,66 @@ function needOfRow(row: UnitLimit, growth: bigint, rejected: number): Need | nul
       `${row.name} reached its limit of ${live}${forks}: what it would have used is not known`,
       `so at least ${live} ${growthText(growth, 'growth')} = ${grown}`,
     ],
+  };
+}
+
+/**
+ * The need under one limit that holds for each of `names` on its own, by what was measured: units, or a pattern such as
+ * `user-.slice`. `except` names units of a pattern that have limits of their own. null: none of them was measured.
+ */
+export function needOfProfile(
+  host: HostUse,
+  names: readonly string[],
+  policy: NeedPolicy,
+  except: ReadonlySet<string> = new Set(),
+): Need | null {
+  const entries = new Map(host.units.map((use) => [use.unit, use]));
+  return names
+    .map((name) => useOf(entries, name, except))
+    .map((use) => (use === null ? null : needOfUse(use, host, policy)))
+    .reduce<Need | null>(largerNeed, null);
+}
+
+/** Of two needs the one that asks for more, with the most that was used by either. */
+export function largerNeed(a: Need | null, b: Need | null): Need | null {
+  if (a === null || b === null) return a ?? b;
+  const { tasks, lines } = b.tasks > a.tasks ? b : a;
+  return { tasks, lines, used: b.used > a.used ? b.used : a.used };
+}
+
+function useOf(
+  entries: ReadonlyMap<string, UnitUse>,
+  name: string,
+  except: ReadonlySet<string>,
+): UnitUse | null {
+  const own = entries.get(name);
+  if (own !== undefined) return except.size === 0 ? own : withoutMembers(own, except);
+  const pattern = entries.get(patternOf(name) ?? '');
+  const members = pattern?.members ?? [];
+  // Of those that are not listed it is only known that they had no more than the last one that is.
+  const unlisted = members.length < MOST_MEMBERS ? undefined : members.at(-1);
+  const peak = (members.find(([unit]) => unit === name) ?? unlisted)?.[1];
+  return pattern === undefined || peak === undefined ? null : ofPeak(pattern, name, peak);
+}
+
+function withoutMembers(use: UnitUse, except: ReadonlySet<string>): UnitUse | null {
+  const { members } = use;
+  if (members?.[0] === undefined || !except.has(members[0][0])) return use;
+  const peak = members.find(([unit]) => !except.has(unit))?.[1];
+  return peak === undefined ? null : { ...ofPeak(use, use.unit, peak), members };
+}
+
+/** Only the peak is known of single members of a pattern. */
+function ofPeak(pattern: UnitUse, unit: string, peak: number): UnitUse {
+  const { reached } = pattern;
+  return {
+    ...pattern,
+    unit,
+    peak,
+    histogram: pattern.histogram.filter(([tasks]) => tasks <= peak),
+    rejections: reached !== null && peak >= reached ? pattern.rejections : 0,
+    reached: reached !== null && peak >= reached ? reached : null,
+    members: undefined,
   };
 }
 
@@ -136,10 +189,4 @@ export function limitKey(ref: LimitRef): string {
     case 'sysctl':
       return ref.name;
   }
-}
-
-/** Steps that limits are rounded up to, so that they look chosen and small changes of use change nothing. */
-export function roundUp(tasks: bigint): bigint {
-  const step = tasks < 1024n ? 64n : tasks < 16_384n ? 256n : 1024n;
-  return ((tasks + step - 1n) / step) * step;
 }

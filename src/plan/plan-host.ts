@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { HostUse } from '../needs/use.ts';
 import { hostLimits, type LimitRef, type UnitLimit } from '../snapshot/limits.ts';
 import { describeProvenance, type Provenance, provenancePlace } from '../snapshot/provenance.ts';
 import { resolveContextOf } from '../snapshot/resolve-context.ts';
@@ -21,13 +22,14 @@ import { type Wishes, wishesOf } from './wishes.ts';
 /**
  * What to change on a host so that it is as the policy wants it. Pure: the same plan from the same input, byte for
  * byte. Whatever it says of files was tried out in memory first. Where systemd is not installed there is nothing to
- * plan, which a diagnostic says (`no-systemd`; the plan's systemdVersion is 0 then).
+ * plan, which a diagnostic says (`no-systemd`; the plan's systemdVersion is 0 then). `use` is what was measured on the host
+ * over time: it counts beside what the snapshot shows.
  */
-export function planHost(snapshot: Snapshot, policy: Policy): Plan {
+export function planHost(snapshot: Snapshot, policy: Policy, use: HostUse | null = null): Plan {
   const ctx = resolveContextOf(snapshot);
   if (ctx === null) return emptyPlan(snapshot, policy);
   const view = viewHost(snapshot, ctx, hostLimits(snapshot, ctx));
-  const wishes = wishesOf(view, policy);
+  const wishes = wishesOf(view, policy, use);
   const failed = new Map<Wish | TaskSysctl, Diagnostic>();
   // A default that cannot or must not be written leaves units with less than was counted on, so all is decided again without it.
   for (;;) {

@@ -14,7 +14,7 @@ import { z } from 'zod';
 import type { Diagnostic } from '../systemd/diagnostic.ts';
 import type { TasksMax } from '../systemd/tasks-max.ts';
 import { nearestName } from './nearest-name.ts';
-import { isPattern, unitPatternProblem } from './unit-pattern.ts';
+import { isPattern, matchesPattern, unitPatternProblem } from './unit-pattern.ts';
 
 /**
  * A policy: what the operator wants of task limits, for any number of hosts. Written in YAML; docs/policy.md explains
@@ -48,6 +48,10 @@ const value = z
 const share = z
   .string({ error: 'must be a percentage such as 50%' })
   .regex(/^[0-9]{1,4}(?:\.[0-9]{1,2})?%$/, { error: 'must be a percentage such as 50%' });
+
+const percentile = z
+  .string({ error: 'must be a percentage such as 99%' })
+  .regex(PERCENT, { error: 'must be a percentage such as 99%' });
 
 const rule = z.strictObject({
   value: value.optional(),
@@ -87,6 +91,11 @@ export const policySchema = z
     growth: share
       .describe(
         `After rejected forks the need is at least the limit that was hit x (1 + growth). ${DEFAULT_GROWTH} if left out`,
+      )
+      .optional(),
+    percentile: percentile
+      .describe(
+        'With a profile: the need is what was enough for this share of the time; no limit is below the peak all the same. The peak if left out',
       )
       .optional(),
     'user-default': rule.describe("What every user's slice gets").optional(),
@@ -141,6 +150,10 @@ export interface Policy {
   readonly sha256: string;
   /** Hundredths of a percent, as `Rule.headroom`. */
   readonly growth: bigint;
+  /** Of rules that say nothing else. */
+  readonly headroom: bigint;
+  /** The same; null: needs are the peaks. */
+  readonly percentile: bigint | null;
   readonly userDefault: Rule | null;
   /** By name or uid, in the order of the text. */
   readonly users: ReadonlyMap<string, Rule>;
@@ -151,6 +164,22 @@ export interface Policy {
     readonly 'kernel.pid_max': KernelRule | null;
     readonly 'kernel.threads-max': KernelRule | null;
   };
+}
+
+/**
+ * The rule for a unit, or for a pattern of a profile such as `user-.slice`; null where the policy has none for it. Users
+ * are found by uid only. Services without a rule of their own have that of all services.
+ */
+export function ruleFor(policy: Policy, unit: string): Rule | null {
+  const uid = /^user-([0-9]+)\.slice$/.exec(unit)?.[1];
+  const user = uid === undefined ? undefined : policy.users.get(uid);
+  const own =
+    user ??
+    policy.exactUnits.get(unit) ??
+    policy.unitPatterns.find(({ pattern }) => matchesPattern(pattern, unit))?.rule;
+  if (own !== undefined) return own;
+  if (uid !== undefined || unit === 'user-.slice') return policy.userDefault;
+  return unit.endsWith('.slice') ? null : policy.serviceDefault;
 }
 
 /** What is wrong with a policy, and where. `line` and `column` start at 1. */
@@ -383,6 +412,8 @@ function policyOf(text: PolicyText, sha256: string): Policy {
     name: text.name,
     sha256,
     growth: permyriad(text.growth ?? DEFAULT_GROWTH),
+    headroom,
+    percentile: text.percentile === undefined ? null : permyriad(text.percentile),
     userDefault: ruleOf('user-default', text['user-default']),
     users: new Map(
       Object.entries(text.users ?? {}).map(([name, rule]) => [

@@ -177,6 +177,8 @@ function decideByNeed(wish: Wish, have: Have, host: HostBounds, demand: Demand |
     wanted = to;
     lines.push(why);
   };
+  // A percentile, or one unit that needs more and another that used more, may leave the need below the peak.
+  if (need !== null) raise(need.used, `${need.used}, for no limit is to be below what was used`);
   if (rule.floor !== null) {
     const floor = amountCount(rule.floor, host.base);
     raise(floor, `floor of the policy (${rule.label}): ${valueText(rule.floor, floor)}`);

@@ -1,3 +1,4 @@
+import type { HostUse } from '../needs/use.ts';
 import { type UnitLimit, unnamedUserSlice } from '../snapshot/limits.ts';
 import type { Provenance } from '../snapshot/provenance.ts';
 import type { Diagnostic } from '../systemd/diagnostic.ts';
@@ -12,7 +13,7 @@ import {
   uidOf,
   userExceptions,
 } from './host-view.ts';
-import { needOf, rejectionsBelow } from './need.ts';
+import { largerNeed, needOf, needOfProfile, rejectionsBelow } from './need.ts';
 import { ownPath } from './own-file.ts';
 import type { Plan } from './plan.ts';
 import type { Policy, Rule } from './policy.ts';
@@ -30,8 +31,8 @@ export interface Wishes {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-export function wishesOf(view: HostView, policy: Policy): Wishes {
-  const gathering = new Gathering(view, policy);
+export function wishesOf(view: HostView, policy: Policy, use: HostUse | null): Wishes {
+  const gathering = new Gathering(view, policy, use);
   gathering.units();
   return {
     userDefault: gathering.userDefault(),
@@ -50,12 +51,14 @@ class Gathering {
   readonly diagnostics: Diagnostic[] = [];
   readonly #view: HostView;
   readonly #policy: Policy;
+  readonly #use: HostUse | null;
   /** Units with a rule of their own. */
   readonly #named = new Set<string>();
 
-  constructor(view: HostView, policy: Policy) {
+  constructor(view: HostView, policy: Policy, use: HostUse | null) {
     this.#view = view;
     this.#policy = policy;
+    this.#use = use;
   }
 
   units(): void {
@@ -177,7 +180,7 @@ class Gathering {
         ? { kind: 'logind.conf' }
         : { kind: 'user-slice', exceptions, named: this.#named };
     const title = perUserLimit === 'logind' ? 'UserTasksMax (every user)' : 'user-.slice (every user)';
-    return this.#wish(where, { limit, title, rule, rows, login: true });
+    return this.#wish(where, { limit, title, rule, rows, login: true }, ['user-.slice'], own);
   }
 
   serviceDefault(): Wish | null {
@@ -202,14 +205,18 @@ class Gathering {
   #wish(
     where: Where,
     about: Pick<Wish, 'limit' | 'title' | 'rule' | 'rows'> & { readonly login?: boolean },
+    measured: readonly string[] = where.kind === 'unit' ? [where.unit] : about.rows.map(({ name }) => name),
+    except?: ReadonlySet<string>,
   ): Wish {
     const { isLoginUnit } = this.#view;
     const { rows } = about;
     const fresh = this.#hasNewRejections(where, rows);
+    const now = needOf(rows, this.#policy.growth, (row) => (fresh ? this.#view.rejectionsOf(row) : 0));
+    const before = this.#use === null ? null : needOfProfile(this.#use, measured, this.#policy, except);
     return {
       ...about,
       where,
-      need: needOf(rows, this.#policy.growth, (row) => (fresh ? this.#view.rejectionsOf(row) : 0)),
+      need: largerNeed(now, before),
       login: about.login ?? (where.kind === 'unit' && isLoginUnit(where.unit)),
     };
   }
