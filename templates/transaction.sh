@@ -91,10 +91,14 @@ off() { # reason detail
       if [ -n "$problems" ]; then finish 6 restore-failed "$off_step" "$1"; fi
       finish 5 restored "$off_step" "$1"
       ;;
-    prepared) discard ;;
+    prepared)
+      discard
+      if [ -n "$problems" ]; then finish 6 restore-failed "$off_step" "$1"; fi
+      ;;
     armed)
       disarm_boot
       disarm_timer
+      rm -rf -- "${volatile:?}/$run_id"
       ;;
   esac
   finish 4 refused "$off_step" "$1"
@@ -711,11 +715,30 @@ judge_file() { # N path before after mode
   fi
 }
 
+# Before anything is written: systemd-analyze loads the units with the wanted files in front of those that are there.
 check_syntax() {
   command -v systemd-analyze >/dev/null 2>&1 || return 0
-  syntax_units=$(each_verify_unit echo)
-  [ -n "$syntax_units" ] || return 0
-  judge_lines "$(each_verify_unit limited "$ask_seconds" systemd-analyze verify 2>&1)"
+  [ -n "$(each_verify_unit echo)" ] || return 0
+  syntax_dir=$volatile-$run_id
+  mkdir -- "$syntax_dir" && each_file copy_for_syntax || off no-space "$syntax_dir"
+  # Looking for manual pages takes longer than all the rest.
+  syntax_man=''
+  [ "$found_systemd" -lt 235 ] || syntax_man=--man=no
+  syntax_said=$(
+    SYSTEMD_UNIT_PATH=$syntax_dir:
+    export SYSTEMD_UNIT_PATH
+    # shellcheck disable=SC2086 # one option or none
+    each_verify_unit limited "$ask_seconds" systemd-analyze $syntax_man verify 2>&1 | sed "s#$syntax_dir/#$units/#g"
+  )
+  rm -rf -- "$syntax_dir"
+  judge_lines "$syntax_said"
+}
+
+copy_for_syntax() { # N path before after mode
+  case $2 in "$units"/*) ;; *) return 0 ;; esac
+  [ "$4" != absent ] || return 0
+  syntax_copy=$syntax_dir${2#"$units"}
+  mkdir -p -- "$(directory_of "$syntax_copy")" && content "$1" >"$syntax_copy"
 }
 
 check_journal() {
@@ -932,11 +955,12 @@ flush_directory_if_there() { # N path ...
   [ ! -d "$(directory_of "$2")" ] || flush "$(directory_of "$2")"
 }
 
-# Nothing of the system was touched: only our own files go.
+# Nothing of the system was touched: only our own files go. What cannot go now is for the timer, the boot or the next run.
 discard() {
   each_file remove_temporary
   disarm_boot
   remove_created
+  [ -z "$problems" ] || return 0
   disarm_timer
   report=
   remove_run "$run_id"
@@ -952,8 +976,10 @@ remove_run() { # run id
 tidy() {
   each_file remove_temporary
   disarm_boot
-  disarm_timer
-  enter closed || problem "cannot write $run/state"
+  if [ -z "$problems" ]; then
+    disarm_timer
+    enter closed || problem "cannot write $run/state"
+  fi
   rm -rf -- "${volatile:?}/$run_id"
 }
 
@@ -993,6 +1019,8 @@ look() {
   step space
   check_space "$home"
   each_file check_space_for_file
+  step syntax
+  check_syntax
   finish 0 checked
 }
 
@@ -1026,6 +1054,8 @@ apply() {
   step space
   check_space "$home"
   each_file check_space_for_file
+  step syntax
+  check_syntax
   step backup
   make_run
   back_up
@@ -1044,8 +1074,6 @@ apply() {
   each_file replace_file
   each_file flush_directory
   each_file check_replaced
-  step syntax
-  check_syntax
   step activate
   each_step do_step
   step read-back
@@ -1105,8 +1133,10 @@ recover() { # held|timer|boot|now
       each_file remove_temporary
       disarm_boot
       remove_created
-      disarm_timer
-      enter restored || problem "cannot write $run/state"
+      if [ -z "$problems" ]; then
+        disarm_timer
+        enter restored || problem "cannot write $run/state"
+      fi
       ;;
     replacing | awaiting | restoring) restore restoring restored ;;
     rolling-back) restore rolling-back rolled-back ;;
@@ -1168,6 +1198,8 @@ rollback() {
   # Once "rolling-back" is recorded a cut leaves an unfinished run, which the timer or the boot brings to its end.
   phase=armed
   mkdir -p -- "$volatile/$run_id" || off failed "cannot make $volatile/$run_id"
+  # A rollback that was killed here has left its timer, and there can be only one of that name.
+  disarm_timer
   arm_timer
   arm_boot
   step restore

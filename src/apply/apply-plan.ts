@@ -207,7 +207,10 @@ class RemoteRun {
       const tried = await this.#ask('confirm', lastTry - performance.now(), this.#options.signal);
       if (tried.kind === 'answer') {
         const { end } = tried.report;
-        if (end?.kind === 'applied') return { kind: 'applied', run, proof: this.#proof, report };
+        if (end?.kind === 'applied') {
+          const problems = [...report.problems, ...tried.report.problems];
+          return { kind: 'applied', run, proof: this.#proof, report: { ...report, problems } };
+        }
         if (end?.kind === 'restored') {
           return { ...end, run, reason: 'not-confirmed', detail: 'the time to confirm was over', report };
         }

@@ -39,6 +39,7 @@ export const REFUSALS = [
   'no-space',
   'no-timer',
   'no-boot-unit',
+  'parse-warning',
   'too-late',
   'signal',
   'failed',

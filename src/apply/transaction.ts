@@ -62,8 +62,10 @@ export function transactionScript(plan: Plan, options: TransactionOptions, templ
   const confirm = options.deadMan && plan.changes.some(mayLockOut);
   const guardSeconds = confirm ? options.deadManSeconds : CRASH_SECONDS;
   const program = `${template}\n${planData(plan, options, confirm, guardSeconds)}`;
-  if (options.mode === 'check')
-    return { kind: 'script', script: `${program}main check\n`, confirm, guardSeconds };
+  const contents = contentFunction(plan, options.record);
+  if (options.mode === 'check') {
+    return { kind: 'script', script: `${program}${contents}\nmain check\n`, confirm, guardSeconds };
+  }
 
   // The copy a timer, the next boot or a rollback runs; it needs no contents, for it only ever goes back.
   const saved = `${program}main "$@"\n`;
@@ -71,7 +73,7 @@ export function transactionScript(plan: Plan, options: TransactionOptions, templ
     program,
     `program_hash=${shellWord(sha256(Buffer.from(saved)))}`,
     `program_text() { cat <<'${END_OF_PROGRAM}'\n${saved}${END_OF_PROGRAM}\n}`,
-    contentFunction(plan, options.record),
+    contents,
     'main apply\n',
   ].join('\n');
   return { kind: 'script', script, confirm, guardSeconds };

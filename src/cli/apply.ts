@@ -79,7 +79,7 @@ export async function apply(console: Console, options: ApplyCommandOptions): Pro
   if (options.reboot === true && (result.kind === 'applied' || result.kind === 'unchanged')) {
     return rebootAndVerify(console, options, plan, result);
   }
-  const code = exitCode(result);
+  const code = exitCode(result, console.io.signal.aborted);
   return console.json
     ? console.document(applyJson(plan, result, null), code)
     : console.result(applyText(plan, result, console.style), code);
@@ -108,7 +108,7 @@ function userName(): string {
   }
 }
 
-function exitCode(result: ApplyResult): number {
+function exitCode(result: ApplyResult, interrupted: boolean): number {
   switch (result.kind) {
     case 'nothing':
     case 'checked':
@@ -118,11 +118,12 @@ function exitCode(result: ApplyResult): number {
     case 'refused':
       return EXIT.refused;
     case 'restored':
+      return interrupted ? EXIT.interrupted : EXIT.someHostsFailed;
     case 'restore-failed':
       return EXIT.someHostsFailed;
     case 'unreachable':
     case 'unknown':
-      return result.error.kind === 'aborted' ? EXIT.interrupted : EXIT.error;
+      return interrupted ? EXIT.interrupted : EXIT.error;
   }
 }
 

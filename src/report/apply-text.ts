@@ -43,6 +43,7 @@ export function applyText(plan: Plan, result: ApplyResult, style: Style): SafeTe
         ...unfinishedLines(result.report, safe`was`),
         ...verdictLines(plan, result.report, style),
         ...result.report.notes.flatMap((note) => labelled(safe`  note:`, 8, escapeText(note), style)),
+        ...tidyLines(result.report, style),
         safe`${style.green(style.bold(safe`Applied`))} to ${host} as run ${escapeText(result.run)}. ${escapeText(PROOFS[result.proof])}`,
         ...undoLines(plan.target, result.run),
       ]);
@@ -245,6 +246,15 @@ function leftLines(plan: Plan, report: TransactionReport): SafeText[] {
     const path = files[file - 1]?.path ?? `file ${file}`;
     return safe`  ! ${escapeText(path)} was changed by someone else and is left as it is`;
   });
+}
+
+/** What was only there for the way back and could not be removed; it is of no effect. */
+function tidyLines({ problems }: TransactionReport, style: Style): SafeText[] {
+  if (problems.length === 0) return [];
+  return [
+    ...problems.flatMap((problem) => labelled(safe`  !`, 4, escapeText(problem), style)),
+    safe`  The next apply or boot tidies this up.`,
+  ];
 }
 
 function undoLines(target: string, run: string): SafeText[] {

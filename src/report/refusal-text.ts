@@ -89,6 +89,10 @@ const EXPLANATIONS: Readonly<Record<Reason, Explanation>> = {
     means: (detail) => `What would restore the host at its next boot could not be written: ${detail}`,
     help: 'Without a way back nothing is written.',
   },
+  'parse-warning': {
+    means: (detail) => `systemd-analyze complains about a file of the plan: ${detail}`,
+    help: 'Correct the policy; tasksctl lint explains what systemd takes.',
+  },
   'too-late': {
     means: () => 'The time to confirm was over',
     help: 'Apply again; --dead-man SECONDS gives more time.',

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ApplyOptions, type ApplyResult, applyPlan } from '../../src/apply/apply-plan.ts';
 import { makeRunId, type RunId } from '../../src/apply/run-id.ts';
@@ -22,22 +22,24 @@ export class Operator {
   readonly memory = new ConnectMemory();
   readonly #dir: string;
   readonly #secret: string | undefined;
+  readonly #lines: readonly string[];
   #config: string | undefined;
   #runs = 0;
 
-  /** `dir` is for files of the test; `secret` answers sudo. */
-  constructor(host: LabHost, dir: string, user = 'bob', secret?: string) {
+  /** `dir` is for files of the test; `secret` answers sudo; `lines` are more of ssh_config. */
+  constructor(host: LabHost, dir: string, user = 'bob', secret?: string, lines: readonly string[] = []) {
     this.host = host;
     this.user = user;
     this.#dir = dir;
     this.#secret = secret;
+    this.#lines = lines;
   }
 
   /** ssh_config for this host. */
   get configFile(): string {
     if (this.#config === undefined) {
       const { knownHostsFile, identityFile } = this.host.ssh;
-      this.#config = join(this.#dir, `config-${this.host.name}-${this.user}`);
+      this.#config = join(mkdtempSync(join(this.#dir, `${this.host.name}-${this.user}-`)), 'config');
       writeFileSync(
         this.#config,
         [
@@ -46,6 +48,7 @@ export class Operator {
           `UserKnownHostsFile ${knownHostsFile}`,
           'GlobalKnownHostsFile none',
           `IdentityFile ${identityFile}`,
+          ...this.#lines,
           '',
         ].join('\n'),
         { mode: 0o600 },

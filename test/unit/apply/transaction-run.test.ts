@@ -268,6 +268,24 @@ describe.skipIf(!root)('what is refused, with nothing written', () => {
     }
   });
 
+  it('a file systemd-analyze complains about', async () => {
+    const on = host();
+    const before = on.tree('/');
+    const etc = on.tree('/etc');
+    const plan = makePlan(
+      [plannedFile(USERS, null, '[Slice]\nTaskMax=20000\n')],
+      [makeChange({ kind: 'user-default' }, '20000', { files: [USERS] })],
+    );
+    for (const mode of ['check', 'apply'] as const) {
+      const { end } = await runOn(on, applyScript(plan, { mode }));
+      expect(end).toMatchObject({ kind: 'refused', step: 'syntax', reason: 'parse-warning' });
+      expect(end).toHaveProperty('detail', expect.stringContaining(`${USERS}:2: Unknown key name 'TaskMax'`));
+      if (mode === 'check') expect(lasting(on.tree('/'))).toEqual(lasting(before));
+    }
+    expect(on.tree('/etc')).toEqual(etc);
+    expect(on.list('/run')).toEqual(['fake', 'systemd', 'tasksctl']);
+  });
+
   it('another systemd than the plan was made for', async () => {
     const plan = standardPlan({ preconditions: { bootId: null, systemdVersion: 257 } });
     expect((await runOn(host(), applyScript(plan))).end).toMatchObject({ reason: 'systemd-version' });
@@ -385,12 +403,6 @@ describe.skipIf(!root)('what is off after the replacing', () => {
     on.write('/run/fake/lazy', '');
     const detail = await expectRestored(on, applyScript(standardPlan()), 'not-enforced');
     expect(detail).toBe('nginx.service: the kernel enforces 4915, not 9000');
-  });
-
-  it('a complaint of systemd-analyze about a file of ours', async () => {
-    const on = host();
-    on.write('/run/fake/analyze', `${USERS}:2: Unknown key name 'TaskMax' in section 'Slice', ignoring.\n`);
-    await expectRestored(on, applyScript(standardPlan()), 'parse-warning');
   });
 
   it('a complaint in the journal about a file of ours', async () => {
