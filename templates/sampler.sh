@@ -74,20 +74,21 @@ find_pids_root() {
 }
 
 # Limits, peaks and rejected forks of everything below, also of cgroups that are no units.
-counters() {
+counters() { # [CENTISECONDS]
   frame counters "$now$nl$(find . -name 'pids.[mpe]*' -exec grep -sH '' {} + 2>/dev/null)"
-  next_counters=$((now + 6000))
+  # Again soon after the first time, for measurements that are cut short.
+  next_counters=$((now + ${1:-6000}))
 }
 
 # Takes up a slice: its place, and the group it is in.
 add_group() { # DIRECTORY GROUP
-  read -r own <"$1/pids.current" || return
+  read -r n <"$1/pids.current" || return
   groups=$((groups + 1))
   order="$order $groups"
   fresh="$fresh $groups"
   known=$known//$1//
-  eval "dir_$groups=\$1 up_$groups=\$2 own_$groups=\$own subs_$groups=0 list_$groups= hot_$groups="
-  eval "subs_$2=\$((subs_$2 + own))"
+  eval "dir_$groups=\$1 up_$groups=\$2 own_$groups=\$n subs_$groups=0 list_$groups= hot_$groups="
+  eval "subs_$2=\$((subs_$2 + n))"
   frame group "$groups $1"
 }
 
@@ -96,7 +97,8 @@ read_slices() {
   work=
   left=
   for g in $order; do
-    eval "up=\$up_$g was=\$own_$g dir=\$dir_$g moved=\$moved_$up"
+    eval "up=\$up_$g was=\$own_$g dir=\$dir_$g"
+    eval "moved=\$moved_$up"
     if [ "$moved" = 0 ] && [ "$all" = 0 ]; then
       left="$left $g"
       eval "moved_$g=0"
@@ -173,10 +175,10 @@ read_units() { # GROUP
     i=$((i + 1))
     case $f in
       *.slice/pids.current)
-        n=.
         if [ "$relisted" = 1 ]; then
           case $known in *"//${f%/*}//"*) ;; *) add_group "${f%/*}" "$g" ;; esac
         fi
+        n=.
         ;;
       *)
         n=-
@@ -196,7 +198,8 @@ read_units() { # GROUP
       parts=0
     fi
   done
-  sample="$sample$nl$g a ${own:--}$values$part"
+  [ "$g" != 1 ] || own=-
+  sample="$sample$nl$g a $own$values$part"
   cold=$sum
   for i in $hot; do
     eval "n=\$v_${g}_$i"
@@ -250,7 +253,7 @@ main() {
   dir_1=. up_1=0 own_1=0 subs_1=0 moved_0=1
   list_1='' hot_1=''
   frame group '1 .'
-  counters
+  counters 1000
   clock
   due=$now
   next_all=$now

@@ -21,14 +21,15 @@ export class Console {
   readonly json: boolean;
   /** How results look. */
   readonly style: Style;
-  readonly #errorStyle: Style;
+  /** How remarks and progress look. */
+  readonly errorStyle: Style;
 
   constructor(io: Io, options: OutputOptions) {
     const wish = colorWish(options.color);
     this.io = io;
     this.json = options.json === true;
     this.style = styleFor(io.stdout, io.env, wish);
-    this.#errorStyle = styleFor(io.stderr, io.env, wish);
+    this.errorStyle = styleFor(io.stderr, io.env, wish);
   }
 
   /** Writes the result, which ends the command with this exit code. */
@@ -46,14 +47,14 @@ export class Console {
   /** A remark beside the result. With --json it is left out: whatever matters to a program is in the document. */
   async notice(severity: 'warning' | 'note', text: SafeText): Promise<void> {
     if (this.json) return;
-    const style = this.#errorStyle;
+    const style = this.errorStyle;
     const paint = severity === 'warning' ? style.yellow : style.cyan;
     await write(this.io.stderr, linesOf(prefixed(severity, text, style, paint)));
   }
 
   /** Says why the command failed. */
   async failure(failure: Failure): Promise<void> {
-    await write(this.io.stderr, failureText(failure, this.json, this.#errorStyle));
+    await write(this.io.stderr, failureText(failure, this.json, this.errorStyle));
   }
 }
 

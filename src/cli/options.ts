@@ -16,6 +16,11 @@ export interface HostOptions {
   readonly timeout: number;
 }
 
+/** The same for several hosts; none named: this one. */
+export interface HostsOptions extends Omit<HostOptions, 'target'> {
+  readonly target?: readonly string[];
+}
+
 /** The same, where a saved snapshot may stand in for the host. */
 export interface SourceOptions extends HostOptions {
   readonly snapshot?: string;
@@ -33,8 +38,23 @@ export function addOutputOptions(command: Command): Command {
 }
 
 export function addHostOptions(command: Command): Command {
+  return addConnectionOptions(
+    command.option('-t, --target <target>', 'the host: local, [user@]host[:port] or ssh://…', 'local'),
+  );
+}
+
+/** The same for a command that works on several hosts at once. */
+export function addHostsOptions(command: Command): Command {
+  return addConnectionOptions(
+    command.option(
+      '-t, --target <target...>',
+      'the hosts: local (the default), [user@]host[:port] or ssh://…; may be repeated',
+    ),
+  );
+}
+
+function addConnectionOptions(command: Command): Command {
   return command
-    .option('-t, --target <target>', 'the host: local, [user@]host[:port] or ssh://…', 'local')
     .option('--ssh-config <file>', 'use this ssh_config instead of ~/.ssh/config')
     .option('--accept-new', 'accept and remember the key of a host never seen before')
     .option(
@@ -78,6 +98,25 @@ export function userName(text: string): string {
     throw new InvalidArgumentError('Give the name of a user, or a uid.');
   }
   return text;
+}
+
+const DURATION_UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** `10m`, `90s`, `500ms`, `2h`, `7d`, or seconds without a unit, as milliseconds; for an option. */
+export function duration(text: string): number {
+  const [, number, unit = 's'] = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
+  const ms = Number(number) * (DURATION_UNITS[unit] ?? Number.NaN);
+  // Timers end after 24 days.
+  if (!(ms >= 100 && ms <= 14 * 86_400_000)) {
+    throw new InvalidArgumentError('Give a time such as 90s, 10m, 2h or 7d: at least 100ms and at most 14d.');
+  }
+  return ms;
 }
 
 /** `80%` or `80` as a share, 0.8. */

@@ -13,12 +13,15 @@ import { EXIT } from './exit-code.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
 import type { OutputOptions, SourceOptions } from './options.ts';
 import { readText } from './read-file.ts';
+import { mergedProfile, profileOfHost, readMeasured } from './read-profiles.ts';
 import { notePartialData, readSource } from './read-source.ts';
 import type { Io } from './terminal.ts';
 import { writeResult } from './write-file.ts';
 
 export interface PlanOptions extends SourceOptions, OutputOptions {
   readonly policy: string;
+  /** Files with what was measured on the host. */
+  readonly profile: readonly string[];
   readonly out?: string;
   readonly detailedExitcode?: true;
   readonly diff: boolean;
@@ -30,10 +33,15 @@ export async function plan(console: Console, options: PlanOptions): Promise<Outc
   // The policy first: a mistake in it should not cost a login on the host.
   const wish = await readPolicy(options, console.io);
   if (wish.kind === 'failed') return wish;
+  const read = await readMeasured(options.profile, console.io);
+  if (read.kind === 'failed') return read;
   const source = await readSource(console, options);
   if (source.kind === 'failed') return source;
   await notePartialData(console, source.snapshot);
-  const made = planHost(source.snapshot, wish.policy);
+  const use =
+    options.profile.length === 0 ? null : profileOfHost(mergedProfile(read.measured), source.snapshot);
+  if (use?.kind === 'failed') return use;
+  const made = planHost(source.snapshot, wish.policy, use?.host ?? null);
 
   if (options.out !== undefined) {
     const failure = await writeResult(options.out, escapeJson(`${JSON.stringify(made, null, 2)}\n`));

@@ -6,11 +6,14 @@ import type { DiagnoseOptions } from './diagnose.ts';
 import { EXIT, FAILURE_EXIT } from './exit-code.ts';
 import type { Failure, Outcome } from './failure.ts';
 import type { LintOptions } from './lint.ts';
+import type { MeasureOptions } from './measure.ts';
 import {
   addHostOptions,
+  addHostsOptions,
   addOutputOptions,
   addSourceOptions,
   collect,
+  duration,
   type OutputOptions,
   percentage,
   positiveSeconds,
@@ -18,6 +21,7 @@ import {
   userName,
 } from './options.ts';
 import type { PlanOptions } from './plan.ts';
+import type { RecommendOptions } from './recommend.ts';
 import type { RollbackOptions } from './rollback.ts';
 import type { RunsOptions } from './runs.ts';
 import type { SnapshotOptions } from './snapshot.ts';
@@ -117,6 +121,8 @@ Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
   defineRollback(program, run);
   defineRuns(program, run);
   defineVerify(program, run);
+  defineMeasure(program, run);
+  defineRecommend(program, run);
   defineLint(program, run);
   defineSnapshot(program, run);
   return program;
@@ -209,6 +215,7 @@ function definePlan(program: Command, run: Run): void {
       "a policy file ('-': standard input), or the name of a template",
       'default',
     )
+    .option('--profile <file>', 'plan by what was measured there, too; may be repeated', collect, [])
     .option('-o, --out <file>', 'save the plan, to review and apply it later')
     .option('--detailed-exitcode', 'exit 0: no change, 2: changes pending, 4: something was refused')
     .option('--no-diff', 'leave out the differences of the files')
@@ -333,6 +340,64 @@ Examples:
 
 function withRun<O extends { readonly run?: string }>(options: O, id: string | undefined): O {
   return id === undefined ? options : { ...options, run: id };
+}
+
+function defineMeasure(program: Command, run: Run): void {
+  const command = program
+    .command('measure')
+    .summary('count the tasks of every unit over time')
+    .description(
+      'Samples how many tasks each unit has, on several hosts at once, and makes a profile of it: for how long how many, the peak, the steepest rise, rejected forks. Reads only, without root; nothing is left on the hosts. Ctrl-C ends it early and keeps what was measured.',
+    )
+    .option('-d, --duration <time>', 'how long: 90s, 10m, 2h, 7d', duration, duration('10m'))
+    .option('--interval <time>', 'the time between two samples', duration, duration('1s'))
+    .option('-o, --out <file>', 'save the profile');
+  addOutputOptions(addHostsOptions(command))
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 done, 3 some hosts failed or were cut off, 130 interrupted; what was
+measured is printed and saved each time.
+
+Examples:
+  tasksctl measure -d 1m                                this machine, for a minute
+  tasksctl measure -t web1 -t web2 -d 2h -o web.json    two hosts at once
+  tasksctl recommend web.json                           limits that are enough`,
+    )
+    .action((options: MeasureOptions) =>
+      run(options, async (...args) => (await import('./measure.ts')).measure(...args)),
+    );
+}
+
+function defineRecommend(program: Command, run: Run): void {
+  const command = program
+    .command('recommend')
+    .summary('limits that are enough for what was measured')
+    .description(
+      'Tells from profiles what each unit needs and which limit is enough by a policy, how far to trust it, and whether the kernel could give all of it. Profiles of several hosts and times are merged; answers of Prometheus to range queries will do as well.',
+    )
+    .argument('<profile...>', "profiles, samples of the recorder, or JSON of Prometheus; '-': standard input")
+    .option(
+      '-p, --policy <policy>',
+      "a policy file ('-': standard input), or the name of a template",
+      'default',
+    )
+    .option('-u, --unit <glob>', 'only units of this name; may be repeated', collect, [])
+    .option('-e, --explain', 'print the arithmetic of each (always, with --unit)');
+  addOutputOptions(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tasksctl recommend web.json
+  tasksctl recommend monday.json tuesday.json --unit 'postgres*' --policy database
+  tasksctl plan -t web1 --profile web.json              change the limits by it`,
+    )
+    .action((profiles: string[], options: Omit<RecommendOptions, 'profiles'>) =>
+      run({ ...options, profiles }, async (...args) =>
+        (await import('./recommend.ts')).recommendLimits(...args),
+      ),
+    );
 }
 
 function defineLint(program: Command, run: Run): void {

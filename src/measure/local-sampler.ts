@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { cgroupTreeOf, eventsScopeOf } from '../snapshot/probe-cgroups.ts';
 import type { SamplerEvent } from './sampler-stream.ts';
 
+/** The counters are read again soon after the first time, for measurements that are cut short, milliseconds. */
+const FIRST_COUNTERS_MS = 10_000;
 /** How often counters are read, and everything else whether or not it seems to have changed, milliseconds. */
 const FULL_MS = 60_000;
 const COUNTERS = ['pids.max', 'pids.peak', 'pids.events', 'pids.events.local'];
@@ -52,11 +54,15 @@ export async function sampleLocal(options: LocalOptions): Promise<void> {
   counters();
   const begun = at();
   let nextFull = begun;
+  let nextCounters = begun + FIRST_COUNTERS_MS;
   for (let due = begun; !signal.aborted && at() < begun + options.durationMs; ) {
     const now = at();
     const everything = now >= nextFull;
-    if (everything && now > begun) counters();
     if (everything) nextFull = now + FULL_MS;
+    if (now >= nextCounters) {
+      counters();
+      nextCounters = now + FULL_MS;
+    }
     const kernelTasks = number(/\/([0-9]+) /.exec(line('/proc/loadavg'))?.[1] ?? '');
     onEvent({ kind: 'sample', at: now, changes: tree.sample(everything), kernelTasks });
     // Late on a machine that is too busy: what was missed is not made up for.

@@ -163,6 +163,7 @@ export class Recorder {
       live.tasks = tasks;
       live.sampledPeak = Math.max(live.sampledPeak, tasks);
       this.#peak(live, tasks);
+      if (live.limit !== null && tasks >= live.limit) reach(live.entry, live.limit);
       // What is there at the first sample did not start just now.
       if (!first && tasks > before) {
         live.entry.burst = Math.max(live.entry.burst, Math.ceil(((tasks - before) * 1000) / elapsed));
@@ -263,9 +264,9 @@ export class Recorder {
       const { path } = cgroup;
       const count = eventsScope === 'limiting' ? (cgroup.eventsLocal ?? cgroup.events) : cgroup.events;
       if (count === undefined) continue;
-      this.#countsEvents = true;
       events.set(path, count);
       if (before === null) continue;
+      this.#countsEvents = true;
       const old = before.get(path) ?? 0;
       // Made anew since, the cgroup counts from zero again.
       const rejected = count >= old ? count - old : count;

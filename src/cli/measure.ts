@@ -1,0 +1,134 @@
+import type { HostError } from '../host/transport.ts';
+import { sampleLocal } from '../measure/local-sampler.ts';
+import { EMPTY_PROFILE, mergeProfiles } from '../measure/merge-profiles.ts';
+import type { Profile } from '../measure/profile.ts';
+import { Recorder } from '../measure/recorder.ts';
+import { sampleRemote } from '../measure/remote-sampler.ts';
+import { measureText } from '../report/measure-text.ts';
+import { escapeJson, escapeText, safe } from '../report/terminal-escape.ts';
+import { connector } from './connector.ts';
+import type { Console } from './console.ts';
+import { EXIT } from './exit-code.ts';
+import { type Failure, failed, type Outcome } from './failure.ts';
+import { type Followed, LiveView } from './live-view.ts';
+import type { HostOptions, HostsOptions, OutputOptions } from './options.ts';
+import { Progress } from './progress.ts';
+import { writeResult } from './write-file.ts';
+
+export interface MeasureOptions extends HostsOptions, OutputOptions {
+  /** Milliseconds. */
+  readonly duration: number;
+  readonly interval: number;
+  readonly out?: string;
+}
+
+interface Measurement extends Followed {
+  error: Failure | null;
+}
+
+/** `tasksctl measure` */
+export async function measure(console: Console, options: MeasureOptions): Promise<Outcome> {
+  if (options.interval > options.duration) {
+    return failed({ kind: 'usage', message: 'The interval is longer than the whole measurement.' });
+  }
+  const targets = [...new Set(options.target ?? ['local'])];
+  const measurements = targets.map(
+    (target): Measurement => ({
+      target,
+      recorder: new Recorder(),
+      state: 'connecting',
+      endsAt: 0,
+      error: null,
+    }),
+  );
+  const view = new LiveView(console, measurements);
+  view.start();
+  try {
+    await Promise.all(measurements.map((measurement) => measureHost(console, options, measurement)));
+  } finally {
+    view.stop();
+  }
+  let profile: Profile = EMPTY_PROFILE;
+  for (const { recorder } of measurements) {
+    const host = recorder.profile();
+    if (host !== null) profile = mergeProfiles(profile, { ...EMPTY_PROFILE, hosts: [host] });
+  }
+  return result(console, options, measurements, profile);
+}
+
+async function measureHost(
+  console: Console,
+  options: MeasureOptions,
+  measurement: Measurement,
+): Promise<void> {
+  const { signal } = console.io;
+  const { target, recorder } = measurement;
+  const { duration: durationMs, interval: intervalMs } = options;
+  const sampling = {
+    durationMs,
+    intervalMs,
+    signal,
+    onEvent: recorder.take.bind(recorder),
+  };
+  const begin = (): void => {
+    measurement.state = 'measuring';
+    measurement.endsAt = performance.now() + durationMs;
+  };
+  if (target === 'local') {
+    begin();
+    await sampleLocal(sampling);
+  } else {
+    const host: HostOptions = { ...options, target };
+    const progress = new Progress(console.io, safe`Connecting to ${escapeText(target)}`);
+    progress.pause();
+    const connected = await connector(console, host, progress, signal)();
+    if (!connected.ok) {
+      measurement.error = connected.error;
+    } else {
+      try {
+        begin();
+        measurement.error = await sampleRemote(connected.transport, sampling);
+      } finally {
+        await connected.transport.close();
+      }
+    }
+  }
+  if (measurement.error === null && recorder.samples === 0 && !signal.aborted) {
+    measurement.error = noPids(target);
+  }
+  measurement.state = measurement.error === null ? 'done' : 'failed';
+}
+
+function noPids(target: string): HostError {
+  const message = `${target}: no task was counted: the kernel has no pids controller, or it is disabled or not mounted.`;
+  return { kind: 'unsupported', target, message };
+}
+
+async function result(
+  console: Console,
+  options: MeasureOptions,
+  measurements: readonly Measurement[],
+  profile: Profile,
+): Promise<Outcome> {
+  const { aborted } = console.io.signal;
+  const failures = measurements.flatMap(({ error }) => (error === null || aborted ? [] : [error]));
+  const [first] = failures;
+  if (profile.hosts.length === 0) {
+    if (first !== undefined && failures.length === 1) return failed(first);
+    for (const failure of failures) await console.failure(failure);
+    const message = aborted ? 'Interrupted before the first sample.' : 'No host could be measured.';
+    return failed({ kind: aborted ? 'aborted' : (first?.kind ?? 'unsupported'), message });
+  }
+  for (const failure of failures) await console.failure(failure);
+  const code = aborted ? EXIT.interrupted : failures.length > 0 ? EXIT.someHostsFailed : EXIT.done;
+  if (options.out !== undefined) {
+    // Compact: what is indented is three times as large.
+    const failure = await writeResult(options.out, escapeJson(`${JSON.stringify(profile)}\n`));
+    if (failure !== null) return failed(failure);
+  }
+  if (console.json) return console.document(profile, code);
+  const outcome = await console.result(measureText(profile, console.style), code);
+  if (options.out === undefined)
+    await console.notice('note', safe`nothing was saved; --out FILE saves the profile`);
+  return outcome;
+}
