@@ -1,5 +1,5 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Plan, planSchema } from '../../src/plan/plan.ts';
@@ -30,6 +30,15 @@ function tasksctl(...argv: readonly string[]): Promise<Run> {
       });
     });
   });
+}
+
+/** Text of a file of /proc, of a process that may be gone. */
+function readQuietly(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 describe.skipIf(containersUnavailable() !== null).each(['bookworm', 'trixie'] as const)('%s', (suite) => {
@@ -167,6 +176,110 @@ describe.skipIf(containersUnavailable() !== null).each(['bookworm', 'trixie'] as
     expect(seen).toContain('crowd.service on ');
     expect(seen).not.toContain(password);
     expect(code).toBe(0);
+  });
+
+  it('applies with a sudo password that is in no argument, environment, file, log or output', async () => {
+    const policy = join(dir, 'secret.yaml');
+    writeFileSync(
+      policy,
+      'schema: tasksctl/policy/1\nname: secret\nunits:\n  idle.service:\n    value: 77\n',
+    );
+    // Whatever runs meanwhile, on the host and here, is looked at again and again.
+    const look = `cd /proc; while [ ! -e /run/looked ]; do
+  for file in [0-9]*/cmdline [0-9]*/environ; do
+    tr '\\0' ' ' <$file 2>/dev/null | grep -q '${password.replace(' ', '[ ]')}' && echo "$file $(cat \${file%/*}/comm)"
+  done
+done; rm /run/looked`;
+    const looking = host.exec(look, { check: false, timeoutMs: 120_000 });
+    let here = '';
+    const lookHere = setInterval(() => {
+      for (const pid of readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))) {
+        for (const file of ['cmdline', 'environ']) {
+          const text = readQuietly(`/proc/${pid}/${file}`).replaceAll('\0', ' ');
+          if (text.includes(password)) here += `${pid}/${file}: ${text}\n`;
+        }
+      }
+    }, 100);
+    const command = [program, 'apply', '--yes', '-p', policy, '--dead-man', '120', ...as('alice')].join(' ');
+    const terminal = spawn('script', ['-qfec', command, '/dev/null'], { timeout: 120_000 });
+    let seen = '';
+    terminal.stdout.on('data', (chunk) => {
+      seen += String(chunk);
+      if (/sudo password for [^\n]*: $/.test(seen)) terminal.stdin.write(`${password}\r`);
+    });
+    const code = await new Promise((resolve) => terminal.on('exit', resolve));
+    clearInterval(lookHere);
+    // One that has it, to know that it would be found.
+    await host.exec(`perl -e 'sleep 2' "${password.replace(' ', "$(printf ' ')")}"; : >/run/looked`);
+    expect({ code, seen }).toMatchObject({ code: 0, seen: expect.stringContaining('Applied') });
+    expect(seen).not.toContain(password);
+    const holders = (await looking).stdout.toString().trim().split('\n');
+    expect(new Set(holders.map((line) => line.replace(/^[0-9]+\/cmdline /, '')))).toEqual(new Set(['perl']));
+    expect(here).toBe('');
+    const found = await host.exec(
+      `grep -rlF '${password}' /var/lib/tasksctl /var/log /run/log /run/tasksctl /tmp /etc/systemd 2>/dev/null
+journalctl -q --no-pager | grep -F '${password}'`,
+      { check: false },
+    );
+    expect(found.stdout.toString()).toBe('');
+    // As it would be here.
+    const { stdout } = await host.exec(
+      `logger '${password}'; journalctl -q --sync; journalctl -q -n 20 | grep -cF '${password}'`,
+    );
+    expect(Number(stdout.toString())).toBeGreaterThan(0);
+    expect((await tasksctl('rollback', '--yes', ...as('bob'))).code).toBe(0);
+  });
+
+  it('says where limits belong on systems that are images, and changes nothing', async () => {
+    const saved = join(dir, `${suite}-plan.json`);
+    expect((await tasksctl('plan', '-o', saved, ...as('bob'))).code).toBe(0);
+    const { stdout: before } = await host.exec('find /etc /var/lib -xdev | sort | sha256sum');
+    const images = {
+      'touch /run/ostree-booted': ['rm /run/ostree-booted', /ostree system[\s\S]*MachineConfig/],
+      'touch /etc/NIXOS': ['rm /etc/NIXOS', /NixOS system[\s\S]*configuration\.nix/],
+      "cp -a /usr/lib/os-release /run/kept; sed -i 's/^ID=.*/ID=flatcar/' /usr/lib/os-release": [
+        'cp -a /run/kept /usr/lib/os-release',
+        /Flatcar system[\s\S]*Butane/,
+      ],
+    } as const;
+    for (const [become, [undo, words]] of Object.entries(images)) {
+      await host.exec(become);
+      for (const option of ['--yes', '--check']) {
+        const run = await tasksctl('apply', saved, option, ...as('bob'));
+        expect(run).toMatchObject({ code: 4, stdout: expect.stringMatching(words) });
+      }
+      await host.exec(undo);
+    }
+    const { stdout: after } = await host.exec('find /etc /var/lib -xdev | sort | sha256sum');
+    expect(after).toEqual(before);
+  });
+
+  it('gives back what it was interrupted in, and says so by its exit code', async () => {
+    const policy = join(dir, 'interrupted.yaml');
+    writeFileSync(policy, 'schema: tasksctl/policy/1\nname: interrupted\nuser-default:\n  value: 555\n');
+    const files = async () =>
+      (await host.exec('find /etc/systemd -type f -exec sha256sum {} + | sort')).stdout;
+    const before = await files();
+    await host.writeFiles({
+      '/opt/slow-systemctl':
+        '#!/bin/sh\n[ "$*" != daemon-reload ] || { : >/run/reloading; sleep 2; }\nexec /opt/systemctl "$@"\n',
+    });
+    await host.exec(
+      'cp -a $(readlink -f /usr/bin/systemctl) /opt/systemctl; mount --bind /opt/slow-systemctl $(readlink -f /usr/bin/systemctl)',
+    );
+    const child = spawn('setsid', ['-w', program, 'apply', '--yes', '--json', '-p', policy, ...as('bob')]);
+    let stdout = '';
+    child.stdout.on('data', (chunk) => {
+      stdout += String(chunk);
+    });
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    await host.exec('until [ -e /run/reloading ]; do sleep 0.1; done');
+    const pid = readQuietly(`/proc/${child.pid}/task/${child.pid}/children`).trim();
+    process.kill(Number(pid === '' ? child.pid : pid), 'SIGINT');
+    expect(await ended).toBe(130);
+    expect(JSON.parse(stdout)).toMatchObject({ result: { kind: 'restored', reason: 'cut' } });
+    await host.exec('umount $(readlink -f /usr/bin/systemctl)');
+    expect(await files()).toEqual(before);
   });
 
   it('does not talk to a host whose key it does not know', async () => {
