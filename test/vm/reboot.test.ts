@@ -104,15 +104,12 @@ describe.skipIf(labUnavailable() !== null)('systemd 252 on cgroup v2', () => {
     expect(plan.files).toHaveLength(2);
     let result: ApplyResult | undefined;
     await host.reboot(async () => {
-      result = await bob.apply(plan, { connect: withoutPowerAt('syntax', bob), deadManSeconds: 280 });
+      result = await bob.apply(plan, { connect: withoutPowerAt('activate', bob), deadManSeconds: 280 });
     });
     // At once and with nothing written back: no unit was stopped.
     expect(restarts(host)).toBe(0);
-    expect(result).toMatchObject({ kind: 'restored', step: 'syntax', reason: 'cut' });
+    expect(result).toMatchObject({ kind: 'restored', step: 'activate', reason: 'cut' });
     expect(await bob.files()).toEqual(before);
-    expect(
-      (await host.exec('ls -A /etc/systemd/system-generators; ls /run/tasksctl/lock')).stdout,
-    ).toHaveLength(0);
 
     const again = await bob.plan('user-default:', '  value: 500', 'service-default:', '  value: 2000');
     const { run } = await bob.applied(again, { deadManSeconds: 240 });
@@ -195,7 +192,7 @@ describe.skipIf(labUnavailable() !== null)('systemd 257 on cgroup v1', () => {
     await host.exec('systemctl daemon-reload; systemctl -q enable batch');
     const saved = join(dir, 'plan.json');
     const policy = policyFile('service-default:', '  value: 2000');
-    expect(await tasksctl(bob, 'plan', '-p', policy, '--out', saved)).toMatchObject({ code: 0 });
+    expect(await tasksctl(bob, 'plan', '-p', policy, '--out', saved)).toMatchObject({ code: 0, stderr: '' });
     // Comes up after the plan was made, so no step of it writes this unit's limit; and this systemd's reload leaves it.
     await host.exec('systemctl start batch');
     const old = await bob.pidsMax('batch.service');
@@ -209,7 +206,7 @@ describe.skipIf(labUnavailable() !== null)('systemd 257 on cgroup v1', () => {
       report: { changes: [{ state: 'pending', until: 'unit-restart', waiting: ['batch.service'] }] },
     });
     expect(await bob.pidsMax('batch.service')).toBe(old);
-    expect(await runs()).toMatchObject([{}, { state: 'applied', pending: 1, verified: false }]);
+    expect(await newestRun()).toMatchObject({ state: 'applied', pending: 1, verified: false });
     const waiting = await tasksctl(bob, 'verify', '--json');
     expect(waiting.code).toBe(2);
     expect(verifySchema.parse(JSON.parse(waiting.stdout))).toMatchObject({
@@ -226,12 +223,12 @@ describe.skipIf(labUnavailable() !== null)('systemd 257 on cgroup v1', () => {
     expect(rebooted.code).toBe(0);
     expect(rebooted.stdout).toMatch(/^Verified: run .*, after a reboot: everything holds\.$/m);
     expect(await bob.pidsMax('batch.service')).toBe('2000');
-    expect(await runs()).toMatchObject([{}, { state: 'applied', verified: true }]);
+    expect(await newestRun()).toMatchObject({ state: 'applied', verified: true });
   });
 
-  async function runs() {
+  async function newestRun() {
     const { code, stdout } = await tasksctl(bob, 'runs', '--json');
     expect(code).toBe(0);
-    return runsSchema.parse(JSON.parse(stdout)).runs;
+    return runsSchema.parse(JSON.parse(stdout)).runs.at(-1);
   }
 });
