@@ -19,12 +19,24 @@ describe.skipIf(why !== null)('a host', () => {
 
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), 'tasksctl-apply-'));
-    for (const suite of suites) hosts.set(suite, await startContainer({ suite }));
+    await Promise.all(suites.map(async (suite) => hosts.set(suite, await startContainer({ suite }))));
   });
   afterAll(async () => {
     await Promise.all([...hosts.values()].map((host) => host.stop()));
     rmSync(dir, { recursive: true, force: true });
   });
+  /** Tests of one host in turn, those of different hosts at the same time. */
+  const turns = new Map<Suite, Promise<unknown>>();
+  function onEach(title: string, test: (suite: Suite) => Promise<void>): void {
+    it.concurrent.each(suites)(`%s: ${title}`, (suite) => {
+      const turn = (turns.get(suite) ?? Promise.resolve()).then(() => test(suite));
+      turns.set(
+        suite,
+        turn.catch(() => {}),
+      );
+      return turn;
+    });
+  }
   function operator(suite: Suite, user?: string, secret?: string): Operator {
     const host = hosts.get(suite);
     if (host === undefined) throw new Error(`no ${suite}`);
@@ -35,63 +47,64 @@ describe.skipIf(why !== null)('a host', () => {
   const theirs = '/etc/systemd/system/user-.slice.d/20-ours.conf';
   const text = '# Ticket 4711\n[Slice]\n\tTasksMax =  60\n';
 
-  it.each(
-    suites,
-  )('%s: a session at its limit gets room without a new login, and rollback brings back every byte', async (suite) => {
-    const bob = operator(suite);
-    await bob.host.writeFiles({ [theirs]: text });
-    await bob.host.exec('systemctl daemon-reload');
-    const before = await bob.state();
+  onEach(
+    'a session at its limit gets room without a new login, and rollback brings back every byte',
+    async (suite) => {
+      const bob = operator(suite);
+      await bob.host.writeFiles({ [theirs]: text });
+      await bob.host.exec('systemctl daemon-reload');
+      const before = await bob.state();
 
-    const session = new Session(operator(suite, 'alice'));
-    expect(await session.type('echo hello')).toBe('hello');
-    expect(await bob.pidsMax('user-1000.slice')).toBe('60');
-    const refused = await session.load(150);
-    expect(refused.output).toContain('fork: Resource temporarily unavailable');
-    expect(refused.started).toBeLessThan(60);
+      const session = new Session(operator(suite, 'alice'));
+      expect(await session.type('echo hello')).toBe('hello');
+      expect(await bob.pidsMax('user-1000.slice')).toBe('60');
+      const refused = await session.load(150);
+      expect(refused.output).toContain('fork: Resource temporarily unavailable');
+      expect(refused.started).toBeLessThan(60);
 
-    const plan = await bob.plan('user-default:', '  value: 500');
-    expect(plan.changes).toHaveLength(1);
-    const result = await bob.applied(plan);
-    expect(result.proof).toBe('new-login');
-    expect(result.report.verdicts).toMatchObject([{ state: 'enforced' }]);
-    expect(result.report.before.get('user-1000.slice')).toBe('60');
-    expect(result.report.verdicts[0]?.readings).toContainEqual({
-      unit: 'user-1000.slice',
-      manager: '500',
-      live: '500',
-    });
-    expect(await bob.pidsMax('user-1000.slice')).toBe('500');
+      const plan = await bob.plan('user-default:', '  value: 500');
+      expect(plan.changes).toHaveLength(1);
+      const result = await bob.applied(plan);
+      expect(result.proof).toBe('new-login');
+      expect(result.report.verdicts).toMatchObject([{ state: 'enforced' }]);
+      expect(result.report.before.get('user-1000.slice')).toBe('60');
+      expect(result.report.verdicts[0]?.readings).toContainEqual({
+        unit: 'user-1000.slice',
+        manager: '500',
+        live: '500',
+      });
+      expect(await bob.pidsMax('user-1000.slice')).toBe('500');
 
-    const accepted = await session.load(150);
-    expect(accepted).toMatchObject({ started: 150 });
-    expect(accepted.output).not.toContain('unavailable');
+      const accepted = await session.load(150);
+      expect(accepted).toMatchObject({ started: 150 });
+      expect(accepted.output).not.toContain('unavailable');
 
-    // Nothing of the transaction is left but files and record; a second plan finds nothing to do.
-    expect((await bob.plan('user-default:', '  value: 500')).changes).toEqual([]);
-    expect((await bob.apply(plan)).kind).toBe('unchanged');
-    const after = await bob.state();
-    expect(after.filter((line) => /tasksctl-|generators|\.tasksctl|\.old|\.new/.test(line))).toEqual([]);
+      // Nothing of the transaction is left but files and record; a second plan finds nothing to do.
+      expect((await bob.plan('user-default:', '  value: 500')).changes).toEqual([]);
+      expect((await bob.apply(plan)).kind).toBe('unchanged');
+      const after = await bob.state();
+      expect(after.filter((line) => /tasksctl-|generators|\.tasksctl|\.old|\.new/.test(line))).toEqual([]);
 
-    const transport = await bob.login();
-    const shown = await showRun(transport, result.run);
-    await transport.close();
-    if (shown.kind === 'failed' || shown.value === null || shown.value.plan === null)
-      throw new Error('no run');
-    const standing = verifyRun(shown.value.plan, shown.value, await bob.snapshot(), await bob.limits());
-    expect(standing).toMatchObject({ holds: true, rebooted: false });
+      const transport = await bob.login();
+      const shown = await showRun(transport, result.run);
+      await transport.close();
+      if (shown.kind === 'failed' || shown.value === null || shown.value.plan === null)
+        throw new Error('no run');
+      const standing = verifyRun(shown.value.plan, shown.value, await bob.snapshot(), await bob.limits());
+      expect(standing).toMatchObject({ holds: true, rebooted: false });
 
-    expect(await rollbackRun(result.run, bob)).toMatchObject({ kind: 'rolled-back' });
-    expect(await bob.state()).toEqual(before);
-    expect(await bob.pidsMax('user-1000.slice')).toBe('60');
-    expect((await session.load(150)).output).toContain('fork: Resource temporarily unavailable');
-    expect(await rollbackRun(result.run, bob)).toMatchObject({ kind: 'unchanged' });
-    expect(await bob.state()).toEqual(before);
-    session.end();
-    await bob.host.exec(`rm ${theirs}; systemctl daemon-reload`);
-  });
+      expect(await rollbackRun(result.run, bob)).toMatchObject({ kind: 'rolled-back' });
+      expect(await bob.state()).toEqual(before);
+      expect(await bob.pidsMax('user-1000.slice')).toBe('60');
+      expect((await session.load(150)).output).toContain('fork: Resource temporarily unavailable');
+      expect(await rollbackRun(result.run, bob)).toMatchObject({ kind: 'unchanged' });
+      expect(await bob.state()).toEqual(before);
+      session.end();
+      await bob.host.exec(`rm ${theirs}; systemctl daemon-reload`);
+    },
+  );
 
-  it.each(suites)('%s: services, the manager default and a check that writes nothing', async (suite) => {
+  onEach('services, the manager default and a check that writes nothing', async (suite) => {
     const alice = operator(suite, 'alice', password);
     const service = '[Service]\nExecStart=/bin/sleep infinity\n';
     await alice.host.writeFiles({
@@ -122,7 +135,7 @@ describe.skipIf(why !== null)('a host', () => {
     );
   });
 
-  it.each(suites)('%s: a limit that locks the operator out is taken back', async (suite) => {
+  onEach('a limit that locks the operator out is taken back', async (suite) => {
     const alice = operator(suite, 'alice', password);
     const before = await alice.state();
     // Forced: the planner refuses it.
@@ -133,7 +146,7 @@ describe.skipIf(why !== null)('a host', () => {
     expect((await alice.snapshot()).probe.user).toBe('root');
   });
 
-  it.each(suites)('%s: the dead man brings the host back by itself', async (suite) => {
+  onEach('the dead man brings the host back by itself', async (suite) => {
     const bob = operator(suite);
     const alice = operator(suite, 'alice', password);
     const before = await bob.state();
