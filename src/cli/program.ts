@@ -27,6 +27,7 @@ import type { RunsOptions } from './runs.ts';
 import type { SnapshotOptions } from './snapshot.ts';
 import type { StatusOptions } from './status.ts';
 import { type Io, write } from './terminal.ts';
+import type { TraceOptions } from './trace.ts';
 import type { VerifyOptions } from './verify.ts';
 
 /** Carries out one command and keeps what it comes to. */
@@ -116,6 +117,7 @@ Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
     );
   defineStatus(program, run);
   defineDiagnose(program, run);
+  defineTrace(program, run);
   definePlan(program, run);
   defineApply(program, run);
   defineRollback(program, run);
@@ -200,6 +202,28 @@ Examples:
     )
     .action((options: DiagnoseOptions) =>
       run(options, async (...args) => (await import('./diagnose.ts')).diagnose(...args)),
+    );
+}
+
+function defineTrace(program: Command, run: Run): void {
+  const command = program
+    .command('trace')
+    .summary('watch for forks that fail, and say which check refused each')
+    .description(
+      "Sets return probes on the kernel's fork path by tracefs, for a while, and shows each fork that fails: time, process, user, cgroup, error, and which check refused it. Needs root on the host. The probes are removed at the end, on Ctrl-C, and when the connection is lost; they have a tracing instance of their own, so nobody else's tracing is disturbed.",
+    )
+    .option('-d, --duration <time>', 'how long: 30s, 5m, 1h', duration, 30_000);
+  addOutputOptions(addHostOptions(command))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tasksctl trace                           this machine, for 30 s
+  tasksctl trace -t admin@web1 -d 10m
+  tasksctl trace -t web1 --json`,
+    )
+    .action((options: TraceOptions) =>
+      run(options, async (...args) => (await import('./trace.ts')).trace(...args)),
     );
 }
 

@@ -24,7 +24,8 @@ export const EVERYTHING: Focus = { name: null, cgroups: null, uid: null, process
 export function concerns(focus: Focus, path: string): boolean {
   return (
     focus.cgroups === null ||
-    focus.cgroups.some((cgroup) => isAtOrBelow(cgroup, path) || isAtOrBelow(path, cgroup))
+    // Below the root is everybody, which is nobody in particular.
+    focus.cgroups.some((cgroup) => isAtOrBelow(cgroup, path) || (cgroup !== '/' && isAtOrBelow(path, cgroup)))
   );
 }
 

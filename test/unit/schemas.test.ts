@@ -7,6 +7,7 @@ import { applySchema, rollbackSchema, runsSchema, verifySchema } from '../../src
 import { diagnosisSchema } from '../../src/report/diagnose-json.ts';
 import { lintSchema } from '../../src/report/lint-json.ts';
 import { statusSchema } from '../../src/report/status-json.ts';
+import { traceSchema } from '../../src/report/trace-json.ts';
 import { snapshotSchema } from '../../src/snapshot/snapshot.ts';
 
 /** Documents other programs read. `npm run schemas` writes the files. */
@@ -15,6 +16,7 @@ const PUBLISHED = {
   snapshot: snapshotSchema,
   status: statusSchema,
   diagnosis: diagnosisSchema,
+  trace: traceSchema,
   plan: planSchema,
   lint: lintSchema,
   apply: applySchema,
