@@ -13,6 +13,9 @@ import { cgroupV1, type LabHost, labUnavailable, startVm } from '../lab/lab.ts';
  * 13 (257) in legacy cgroup v1 mode.
  */
 
+/** A test takes most of a minute; several times that where the processors are busy with other things. */
+const PATIENT = { timeout: 600_000 };
+
 const root = join(import.meta.dirname, '../..');
 let dir = '';
 let program = '';
@@ -84,7 +87,7 @@ function restarts(host: LabHost): number {
   return log.split('reboot: Restarting system').length - 1;
 }
 
-describe.skipIf(labUnavailable() !== null)('systemd 252 on cgroup v2', () => {
+describe.skipIf(labUnavailable() !== null)('systemd 252 on cgroup v2', PATIENT, () => {
   let host: LabHost;
   let bob: Operator;
   beforeAll(async () => {
@@ -170,7 +173,7 @@ describe.skipIf(labUnavailable() !== null)('systemd 252 on cgroup v2', () => {
   }
 });
 
-describe.skipIf(labUnavailable() !== null)('systemd 257 on cgroup v1', () => {
+describe.skipIf(labUnavailable() !== null)('systemd 257 on cgroup v1', PATIENT, () => {
   let host: LabHost;
   let bob: Operator;
   beforeAll(async () => {
