@@ -130,3 +130,15 @@ export function percentage(text: string): number {
 export function collect(value: string, earlier: readonly string[] = []): string[] {
   return [...earlier, value];
 }
+
+/** `nginx.service=500`, for an option that may be repeated. */
+export function unitLimit(
+  text: string,
+  earlier: readonly (readonly [string, bigint])[] = [],
+): (readonly [string, bigint])[] {
+  const [, unit, limit] = /^([^=]+)=([0-9]{1,7})$/.exec(text) ?? [];
+  if (unit === undefined || limit === undefined) {
+    throw new InvalidArgumentError('Give a unit or pattern and its limit, such as nginx.service=500.');
+  }
+  return [...earlier, [unit, BigInt(limit)]];
+}

@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option, type OutputConfiguration } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { ApplyCommandOptions } from './apply.ts';
+import type { BacktestOptions } from './backtest.ts';
 import type { Console } from './console.ts';
 import type { DiagnoseOptions } from './diagnose.ts';
 import { EXIT, FAILURE_EXIT } from './exit-code.ts';
@@ -18,6 +19,7 @@ import {
   percentage,
   positiveSeconds,
   processId,
+  unitLimit,
   userName,
 } from './options.ts';
 import type { PlanOptions } from './plan.ts';
@@ -125,6 +127,7 @@ Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
   defineVerify(program, run);
   defineMeasure(program, run);
   defineRecommend(program, run);
+  defineBacktest(program, run);
   defineLint(program, run);
   defineSnapshot(program, run);
   return program;
@@ -187,6 +190,12 @@ function defineDiagnose(program: Command, run: Run): void {
       new Option('--pid <pid>', 'only what can stop this process')
         .argParser(processId)
         .conflicts(['unit', 'user']),
+    )
+    .addOption(
+      new Option(
+        '--directory <dir>',
+        'what was collected on a host: an unpacked sosreport or supportconfig, or logs',
+      ).conflicts(['target', 'sshConfig', 'acceptNew', 'timeout', 'snapshot', 'pid']),
     );
   addOutputOptions(addSourceOptions(command))
     .addHelpText(
@@ -198,7 +207,8 @@ Examples:
   tasksctl diagnose                        why did fork fail on this machine?
   tasksctl diagnose -t admin@web1 --unit postgresql
   tasksctl diagnose -t web1 --user alice
-  tasksctl diagnose --snapshot web1.json --json`,
+  tasksctl diagnose --snapshot web1.json --json
+  tasksctl diagnose --directory sosreport-web1-2026-11-22-abcdefg`,
     )
     .action((options: DiagnoseOptions) =>
       run(options, async (...args) => (await import('./diagnose.ts')).diagnose(...args)),
@@ -421,6 +431,38 @@ Examples:
       run({ ...options, profiles }, async (...args) =>
         (await import('./recommend.ts')).recommendLimits(...args),
       ),
+    );
+}
+
+function defineBacktest(program: Command, run: Run): void {
+  const command = program
+    .command('backtest')
+    .summary('what limits would have done to what was measured')
+    .description(
+      'Replays what was measured against limits and compares them: forks that would have been rejected, the room left, and how far above the peaks the limits are. Samples and answers of Prometheus have the order of what happened; of profiles it is only known that at least so many forks would have been rejected.',
+    )
+    .argument('<file...>', "profiles, samples of the recorder, or JSON of Prometheus; '-': standard input")
+    .option('-p, --policy <policy>', 'limits as by this policy; may be repeated', collect, [])
+    .option(
+      '--from <file>',
+      'what the policies go by, if not the files themselves; may be repeated',
+      collect,
+      [],
+    )
+    .option('--snapshot <file>', 'limits as they are in a saved snapshot')
+    .option('-l, --limit <unit=tasks>', 'a limit as given; may be repeated', unitLimit, [])
+    .option('-u, --unit <glob>', 'only units of this name, each in a row; may be repeated', collect, []);
+  addOutputOptions(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tasksctl backtest tuesday.json --from monday.json --policy default --policy tight.yaml
+  tasksctl backtest web.json --snapshot web1.json --unit '*.service'
+  tasksctl backtest web.json --limit nginx.service=200`,
+    )
+    .action((files: string[], options: Omit<BacktestOptions, 'files'>) =>
+      run({ ...options, files }, async (...args) => (await import('./backtest.ts')).backtestLimits(...args)),
     );
 }
 

@@ -305,7 +305,7 @@ function reach(entry: Entry, limit: number): void {
 }
 
 /** The unit whose own cgroup this is; null for the root and for cgroups below a unit. */
-function unitAt(path: string): string | null {
+export function unitAt(path: string): string | null {
   const unit = unitOfCgroup(path);
   if (unit === null || path === '/') return null;
   const last = path.slice(path.lastIndexOf('/') + 1);
