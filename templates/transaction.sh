@@ -104,6 +104,17 @@ off() { # reason detail
   finish 4 refused "$off_step" "$1"
 }
 
+# The same for a file that could not be made, by what the command said of it.
+off_write() { # words of a command
+  case $1 in
+    # dash says no more than "I/O error" where its printf meets a full disk.
+    *'No space left'* | *'quota exceeded'* | *'printf: I/O error'*) off no-space "$1" ;;
+    *'Read-only file system'*) off read-only "$1" ;;
+    *'not permitted'*) off immutable "$1" ;;
+    *) off failed "$1" ;;
+  esac
+}
+
 # --- small tools -----------------------------------------------------------------------------------------------------
 
 limited() { # seconds command...
@@ -338,6 +349,7 @@ report_drift() { # N path before after mode
 }
 
 check_files() {
+  check_writable "$runs/$run_id"
   files_seen=0 files_old=0 files_new=0
   each_file count_file
   already=no
@@ -396,9 +408,15 @@ finish_unfinished() { # look|mend
   done
 }
 
+# Numbers below /proc/sys are given whole or not at all, and the read of dash takes one byte at a time.
 read_word() { # file
-  read_text=
-  [ ! -r "$1" ] || read -r read_text <"$1" || :
+  case $1 in
+    /proc/sys/*) read_text=$(cat -- "$1" 2>/dev/null) ;;
+    *)
+      read_text=
+      [ ! -r "$1" ] || read -r read_text <"$1" || :
+      ;;
+  esac
   printf '%s' "$read_text"
 }
 
@@ -417,9 +435,9 @@ seconds_left() { # run directory
 make_run() {
   for run_dir in "$home" "$runs"; do
     if [ -L "$run_dir" ]; then off symlink "$run_dir"; fi
-    [ -d "$run_dir" ] || mkdir -- "$run_dir" || off no-space "cannot make $run_dir"
+    [ -d "$run_dir" ] || make_said=$(mkdir -- "$run_dir" 2>&1) || off_write "$make_said"
   done
-  mkdir -- "$run" || off failed "cannot make $run"
+  make_said=$(mkdir -- "$run" 2>&1) || off_write "$make_said"
   phase=prepared
   # Not ":", which ends the shell when its redirection fails.
   for run_file in created side kernel report; do
@@ -435,7 +453,7 @@ make_run() {
 
 backup_file() { # N path before after mode
   [ "$3" != absent ] || return 0
-  cp -a -- "$2" "$run/backup/$1" || off no-space "cannot copy $2"
+  backup_said=$(cp -a -- "$2" "$run/backup/$1" 2>&1) || off_write "$backup_said"
   [ "$(print_of "$run/backup/$1")" = "$3" ] || off drift "$2 was changed while it was being copied"
   backups="$backups $run/backup/$1"
 }
@@ -611,7 +629,8 @@ relabel() { # path...
 make_directories() { # directory
   [ ! -d "$1" ] || return 0
   make_directories "$(directory_of "$1")"
-  printf '%s\n' "$1" >>"$run/created" && flush "$run/created" && mkdir -m 0755 -- "$1" || off no-space "cannot make $1"
+  printf '%s\n' "$1" >>"$run/created" && flush "$run/created" || off no-space "$run"
+  make_said=$(mkdir -m 0755 -- "$1" 2>&1) || off_write "$make_said"
   relabel "$1"
   flush "$(directory_of "$1")"
 }
@@ -620,14 +639,14 @@ stage_file() { # N path before after mode
   make_directories "$(directory_of "$2")"
   stage_new=$(new_of "$1" "$2")
   if [ "$3" != absent ]; then
-    stage_said=$(ln -- "$2" "$(old_of "$1" "$2")" 2>&1) || off immutable "$stage_said"
+    stage_said=$(ln -- "$2" "$(old_of "$1" "$2")" 2>&1) || off_write "$stage_said"
   fi
   [ "$4" != absent ] || return 0
   # The copy brings owner, mode, extended attributes and SELinux context; its bytes are then replaced.
   if [ "$3" != absent ]; then
-    stage_said=$(cp -a -- "$2" "$stage_new" 2>&1) || off no-space "$stage_said"
+    stage_said=$(cp -a -- "$2" "$stage_new" 2>&1) || off_write "$stage_said"
   fi
-  { content "$1" >"$stage_new"; } 2>/dev/null || off no-space "cannot write $stage_new"
+  stage_said=$({ content "$1" >"$stage_new"; } 2>&1) || off_write "${stage_said:-cannot write $stage_new}"
   chmod "$5" -- "$stage_new" || off failed "cannot set the mode of $stage_new"
   flush "$stage_new"
   [ "$(print_of "$stage_new")" = "$4" ] || off no-space "$stage_new has not the wanted content: $(print_of "$stage_new")"
@@ -639,9 +658,9 @@ flush_directory() { # N path ...
 
 replace_file() { # N path before after mode
   if [ "$4" = absent ]; then
-    replace_said=$(rm -f -- "$2" 2>&1) || off failed "$replace_said"
+    replace_said=$(rm -f -- "$2" 2>&1) || off_write "$replace_said"
   else
-    replace_said=$(mv -f -- "$(new_of "$1" "$2")" "$2" 2>&1) || off failed "$replace_said"
+    replace_said=$(mv -f -- "$(new_of "$1" "$2")" "$2" 2>&1) || off_write "$replace_said"
     relabel_new "$2" "$3"
   fi
 }

@@ -199,6 +199,8 @@ const FAILURES: Readonly<Record<string, string>> = {
   'parse-warning': 'systemd complains about a file of the plan.',
   'systemd-not-answering': 'systemd did not answer.',
   'no-space': 'there was no room.',
+  'read-only': 'a file system is read-only.',
+  immutable: 'a file may not be replaced.',
   failed: 'a file could not be replaced.',
   signal: 'the script was ended by a signal.',
   cut: 'the run was cut off.',

@@ -57,7 +57,7 @@ const EXPLANATIONS: Readonly<Record<Reason, Explanation>> = {
     help: 'What is written into an image-based system by hand is lost, or in the way of its tools.',
   },
   'read-only': {
-    means: (detail) => `${detail} is on a read-only file system`,
+    means: (detail) => (detail.startsWith('/') ? `${detail} is on a read-only file system` : detail),
     help: 'Remount it, or change the image the system is made of.',
   },
   symlink: {

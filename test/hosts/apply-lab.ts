@@ -92,10 +92,14 @@ export class Operator {
 
   /** A plan for the host as it is now, by a policy of these lines. */
   async plan(...lines: string[]): Promise<Plan> {
+    return this.planFor(await this.snapshot(), ...lines);
+  }
+
+  planFor(snapshot: Snapshot, ...lines: string[]): Plan {
     const text = ['schema: tasksctl/policy/1', 'name: test', ...lines, ''].join('\n');
     const parsed = parsePolicy(text, 'policy.yaml');
     if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
-    const plan = planHost(await this.snapshot(), parsed.policy);
+    const plan = planHost(snapshot, parsed.policy);
     if (plan.refused.length > 0) throw new Error(JSON.stringify(plan.refused));
     return plan;
   }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -133,6 +133,31 @@ describe.skipIf(why !== null)('a host', () => {
     await alice.host.exec(
       'systemctl stop one two; rm /etc/systemd/system/one.service /etc/systemd/system/two.service; systemctl daemon-reload',
     );
+  });
+
+  onEach('a sysctl is set by its file, read back, and rolled back', async (suite) => {
+    const bob = operator(suite);
+    const machine = readFileSync('/proc/sys/kernel/pid_max', 'utf8');
+    const pidMax = async () => (await bob.host.exec('cat /proc/sys/kernel/pid_max')).stdout.toString();
+    // A pid namespace has a pid_max of its own since Linux 6.14. Before, this is the machine's, and left alone.
+    if ((await pidMax()) === machine) return;
+    await bob.host.exec('mount -o remount,bind,rw /proc/sys; echo 100000 >/proc/sys/kernel/pid_max');
+    const before = await bob.state();
+    const snapshot = await bob.snapshot();
+    // The planner takes no container for a machine of its own; as to pid_max this one is.
+    const asMachine = { ...snapshot, host: { ...snapshot.host, container: false } };
+    const plan = bob.planFor(asMachine, 'kernel:', '  pid_max:', '    value: 120000');
+    const result = await bob.applied(plan);
+    expect(await pidMax()).toBe('120000\n');
+    expect(result.report.verdicts).toMatchObject([
+      { state: 'enforced', readings: [{ unit: '/proc/sys/kernel/pid_max', live: '120000' }] },
+    ]);
+    const { stdout } = await bob.host.exec('cat /etc/sysctl.d/*tasksctl*');
+    expect(stdout.toString()).toContain('kernel.pid_max = 120000\n');
+    expect(await rollbackRun(result.run, bob)).toMatchObject({ kind: 'rolled-back' });
+    expect(await bob.state()).toEqual(before);
+    expect(await pidMax()).toBe('100000\n');
+    expect(readFileSync('/proc/sys/kernel/pid_max', 'utf8')).toBe(machine);
   });
 
   onEach('a limit that locks the operator out is taken back', async (suite) => {

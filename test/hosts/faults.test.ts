@@ -44,6 +44,8 @@ interface Trial {
   /** Injects the fault, and says what the operator is told of it. */
   readonly inject: (rig: FaultRig) => Promise<string>;
   readonly on?: 'vm';
+  /** It waits for long, so it is begun early. */
+  readonly slow?: true;
 }
 
 /** What the operator is told, in a few words. */
@@ -104,6 +106,7 @@ const TRIALS: readonly Trial[] = [
     (step): Trial => ({
       fault: 'kill -9 of the controller',
       how: `at step ${step}`,
+      slow: true,
       inject: async (rig) => {
         const controller = await startController(rig, step, 25);
         await rig.untilHeld();
@@ -297,11 +300,13 @@ const TRIALS: readonly Trial[] = [
   {
     fault: 'systemctl hangs',
     how: 'whatever is asked, from the start',
+    slow: true,
     inject: async (rig) => told(await rig.withSystemctl('show', 'exec sleep 1000', () => rig.disturbed())),
   },
   {
     fault: 'systemctl hangs',
     how: 'at daemon-reload, once',
+    slow: true,
     inject: async (rig) => {
       const act = () => rig.disturbed(undefined, { deadManSeconds: 120 });
       return told(await rig.withSystemctl('daemon-reload', once('exec sleep 1000'), act));
@@ -310,6 +315,7 @@ const TRIALS: readonly Trial[] = [
   {
     fault: 'systemctl hangs',
     how: 'at daemon-reload, for longer than the dead man waits',
+    slow: true,
     inject: async (rig) => {
       const act = () => rig.disturbed(undefined, { deadManSeconds: 8 });
       return told(await rig.withSystemctl('daemon-reload', once('exec sleep 1000'), act));
@@ -369,6 +375,7 @@ const TRIALS: readonly Trial[] = [
     fault: 'clock jumps (VM)',
     how: '+2 days at step stage, -4 days at step activate',
     on: 'vm',
+    slow: true,
     inject: async (rig) => {
       const set = (script: string, step: string, jump: string) =>
         atStep(script, step, `date -s '${jump}' >/dev/null`);
@@ -491,7 +498,11 @@ describe.skipIf(why !== null)('a fault', () => {
     rmSync(dir, { recursive: true, force: true });
   });
 
-  it.concurrent.each(TRIALS.map((trial, n) => ({ ...trial, n })))('$fault $how', {
+  const inOrder = TRIALS.map((trial, n) => ({ ...trial, n })).sort(
+    (a, b) =>
+      Number(b.slow === true) - Number(a.slow === true) || Number(b.on === 'vm') - Number(a.on === 'vm'),
+  );
+  it.concurrent.each(inOrder)('$fault $how', {
     timeout: 900_000,
   }, async ({ n, fault, how, inject, on }) => {
     const pool = on === 'vm' ? vms : containers;
@@ -534,7 +545,7 @@ of the services, and what a run could leave: temporary files, timers, generators
 nothing besides. Then the same plan is applied again and rolled back, and the old state must be there again.
 
 The steps are those of [apply.md](apply.md). A kill after every single command, under dash, bash and busybox, is in
-\`test/unit/apply/transaction-run.test.ts\`; a power cut of a machine is in \`test/vm/\`.
+\`test/unit/apply/transaction-run.test.ts\`.
 
 | fault | how | the operator is told | state then | next apply, rollback |
 | --- | --- | --- | --- | --- |
