@@ -1,11 +1,14 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { profileSchema } from '../../src/measure/profile.ts';
 import { planSchema } from '../../src/plan/plan.ts';
 import { policySchema } from '../../src/plan/policy.ts';
 import { applySchema, rollbackSchema, runsSchema, verifySchema } from '../../src/report/apply-json.ts';
+import { backtestSchema } from '../../src/report/backtest-json.ts';
 import { diagnosisSchema } from '../../src/report/diagnose-json.ts';
 import { lintSchema } from '../../src/report/lint-json.ts';
+import { recommendSchema } from '../../src/report/recommend-json.ts';
 import { statusSchema } from '../../src/report/status-json.ts';
 import { traceSchema } from '../../src/report/trace-json.ts';
 import { snapshotSchema } from '../../src/snapshot/snapshot.ts';
@@ -17,6 +20,9 @@ const PUBLISHED = {
   status: statusSchema,
   diagnosis: diagnosisSchema,
   trace: traceSchema,
+  profile: profileSchema,
+  recommend: recommendSchema,
+  backtest: backtestSchema,
   plan: planSchema,
   lint: lintSchema,
   apply: applySchema,
