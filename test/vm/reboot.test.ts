@@ -36,7 +36,8 @@ function tasksctl(
   ...argv: string[]
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const { host, port } = bob.host.ssh;
-  const args = [program, ...argv, '--ssh-config', bob.configFile, '-t', `bob@${host}:${port}`];
+  const target = ['-t', `bob@${host}:${port}`, '--ssh-config', bob.configFile, '--timeout', '300'];
+  const args = [program, ...argv, ...target];
   return new Promise((resolve) => {
     execFile(process.execPath, args, { encoding: 'utf8' }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
@@ -103,7 +104,8 @@ describe.skipIf(labUnavailable() !== null)('systemd 252 on cgroup v2', PATIENT, 
 
   it('a power cut between renaming and activating: the next boot brings the old files back', async () => {
     const before = await bob.files();
-    const plan = await bob.plan('user-default:', '  value: 500', 'service-default:', '  value: 2000');
+    const policy = ['user-default:', '  value: 500', 'service-default:', '  value: 2000'];
+    const plan = await bob.plan(...policy);
     expect(plan.files).toHaveLength(2);
     let result: ApplyResult | undefined;
     await host.reboot(async () => {
@@ -114,7 +116,7 @@ describe.skipIf(labUnavailable() !== null)('systemd 252 on cgroup v2', PATIENT, 
     expect(result).toMatchObject({ kind: 'restored', step: 'activate', reason: 'cut' });
     expect(await bob.files()).toEqual(before);
 
-    const again = await bob.plan('user-default:', '  value: 500', 'service-default:', '  value: 2000');
+    const again = await bob.plan(...policy);
     const { run } = await bob.applied(again, { deadManSeconds: 240 });
     expect(await rollbackRun(run, bob)).toMatchObject({ kind: 'rolled-back' });
     expect(await bob.files()).toEqual(before);
