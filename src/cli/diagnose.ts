@@ -15,6 +15,7 @@ import type { Console } from './console.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
 import { findUnit } from './find-unit.ts';
 import type { OutputOptions, SourceOptions } from './options.ts';
+import { readDirectory } from './read-directory.ts';
 import { notePartialData, readSource } from './read-source.ts';
 
 export interface DiagnoseOptions extends SourceOptions, OutputOptions {
@@ -22,13 +23,18 @@ export interface DiagnoseOptions extends SourceOptions, OutputOptions {
   /** A name or uid. */
   readonly user?: string;
   readonly pid?: number;
+  /** A collected directory instead of a host. */
+  readonly directory?: string;
 }
 
 /** `tasksctl diagnose` */
 export async function diagnose(console: Console, options: DiagnoseOptions): Promise<Outcome> {
   const { user, pid } = options;
   const asked: Asked | undefined = user !== undefined ? { user } : pid !== undefined ? { pid } : undefined;
-  const source = await readSource(console, options, asked);
+  const source =
+    options.directory === undefined
+      ? await readSource(console, options, asked)
+      : await readDirectory(options.directory, console.io.signal);
   if (source.kind === 'failed') return source;
   const { snapshot } = source;
   await notePartialData(console, snapshot);
@@ -54,7 +60,8 @@ function sysctlOrigins(snapshot: Snapshot): SysctlOrigins {
 }
 
 /** The options that name the host, for commands to copy. */
-function sourceOptions({ target, sshConfig, snapshot }: DiagnoseOptions): string[] {
+function sourceOptions({ target, sshConfig, snapshot, directory }: DiagnoseOptions): string[] {
+  if (directory !== undefined) return ['--directory', directory];
   if (snapshot !== undefined && snapshot !== '-') return ['--snapshot', snapshot];
   if (target === 'local') return [];
   return ['--target', target, ...(sshConfig === undefined ? [] : ['--ssh-config', sshConfig])];

@@ -4,6 +4,7 @@ import type { Snapshot, SnapshotCgroup } from '../snapshot/snapshot.ts';
 import { unitOfCgroup } from '../systemd/unit-name.ts';
 import { concerns, type Focus, isAtOrBelow } from './focus.ts';
 import { type RejectionLine, rejectionLines } from './kernel-log.ts';
+import { userName } from './nproc.ts';
 import { type Remedy, raised, type Verdict } from './verdict.ts';
 
 /** A limit that forks were rejected by, or that is full, with everything that speaks for it. */
@@ -294,14 +295,14 @@ function means(
   if (ref.kind !== 'unit') {
     const [, uid, unit] = /\/user@([0-9]+)\.service\/(?:.*\/)?([^/]+\.[a-z]+)$/.exec(level.path) ?? [];
     if (uid !== undefined && unit !== undefined) {
-      const machine = `--machine=${uid}@.host`;
+      const name = userName(snapshot, Number(uid)) ?? uid;
+      // --machine=USER@ would need systemd 248 and a session bus; the manager's own socket is always there.
+      const environment = ['env', `XDG_RUNTIME_DIR=/run/user/${uid}`];
+      const set = ['systemctl', '--user', 'set-property', unit, `TasksMax=${count}`];
       return withNote('a unit of the user manager: tasksctl plan writes none of its files', [
-        'systemctl',
-        '--user',
-        machine,
-        'set-property',
-        unit,
-        `TasksMax=${count}`,
+        ...['runuser', '-u', name, '--'],
+        ...environment,
+        ...set,
       ]);
     }
     return withNote(
