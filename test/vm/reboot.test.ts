@@ -135,7 +135,7 @@ describe.skipIf(labUnavailable() !== null)('systemd 252 on cgroup v2', PATIENT, 
       result = await tasksctl(bob, 'apply', '-p', policy, '--yes', '--reboot', '--json', '--dead-man', '240');
     });
     expect(restarts(host)).toBe(1);
-    expect(result).toMatchObject({ code: 1, stderr: '' });
+    expect(result, result.stdout).toMatchObject({ code: 1, stderr: '' });
     const { result: applied, verified } = applySchema.parse(JSON.parse(result.stdout));
     expect(applied).toMatchObject({ kind: 'applied', report: { changes: [{ state: 'enforced' }] } });
     const file = '/etc/systemd/system/user-.slice.d/90-tasksctl.conf';
@@ -204,7 +204,7 @@ describe.skipIf(labUnavailable() !== null)('systemd 257 on cgroup v1', PATIENT, 
     expect(old).not.toBe('2000');
 
     const first = await tasksctl(bob, 'apply', saved, '--yes', '--json', '--dead-man', '240');
-    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(first, first.stdout).toMatchObject({ code: 0, stderr: '' });
     const { result } = applySchema.parse(JSON.parse(first.stdout));
     expect(result).toMatchObject({
       kind: 'applied',
@@ -225,7 +225,7 @@ describe.skipIf(labUnavailable() !== null)('systemd 257 on cgroup v1', PATIENT, 
       rebooted = await tasksctl(bob, 'apply', saved, '--yes', '--reboot');
     });
     expect(restarts(host)).toBe(1);
-    expect(rebooted.code).toBe(0);
+    expect(rebooted, rebooted.stdout).toMatchObject({ code: 0 });
     expect(rebooted.stdout).toMatch(/^Verified: run .*, after a reboot: everything holds\.$/m);
     expect(await bob.pidsMax('batch.service')).toBe('2000');
     expect(await newestRun()).toMatchObject({ state: 'applied', verified: true });
