@@ -115,7 +115,8 @@ export class Operator {
       keepSince: '20200101T000000Z-0000',
       check: false,
       deadMan: true,
-      deadManSeconds: 60,
+      // Emulated machines take their time.
+      deadManSeconds: this.host.kind === 'vm' ? 300 : 60,
       ...more,
     });
   }

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { stepClass } from '../../../src/apply/allowed.ts';
 import { makeRunId, runIdTime } from '../../../src/apply/run-id.ts';
@@ -39,6 +40,13 @@ describe('the script', () => {
     // Single quotes are what keeps data data, and functions nothing calls in one mode are called in another.
     const data = applyScript(standardPlan(), { mode: 'check' }).slice(template.length);
     execFileSync('shellcheck', ['--shell=sh', '--exclude=SC2034,SC2016,SC2317,SC2329', '-'], { input: data });
+  });
+
+  it.each(SHELLS)('reads a number below /proc/sys whole under %j', ({ shell: [program = '', ...args] }) => {
+    const file = '/proc/sys/kernel/threads-max';
+    const script = `${template}\nread_word ${file}; echo; read_word /nowhere; read_word /proc/self/limits`;
+    const said = execFileSync(program, [...args, '-s'], { input: script, encoding: 'utf8' });
+    expect(said).toMatch(new RegExp(`^${readFileSync(file, 'utf8').trim()}\nLimit `));
   });
 
   it('is the same for the same plan', () => {
