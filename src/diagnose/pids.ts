@@ -150,7 +150,8 @@ class Tree {
       null,
     );
     const self = this.level(path);
-    if (lowest === null) return { level: self, sure: false, raised: true };
+    // Where no cgroup was read nothing can be said of what is in force now.
+    if (lowest === null) return { level: self, sure: false, raised: this.#cgroups.size > 0 };
     // With peaks of them all below their limits, it was a limit that is not in force any more.
     return { level: lowest, sure: false, raised: known };
   }

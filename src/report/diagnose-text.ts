@@ -1,7 +1,7 @@
 import type { Check, Diagnosis } from '../diagnose/diagnose.ts';
 import type { Cause, Verdict } from '../diagnose/verdict.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { displayWidth, labelled, pad } from './layout.ts';
+import { displayWidth, labelled, pad, wrap } from './layout.ts';
 import { formatCount, formatProvenance } from './limit-names.ts';
 import { shellCommand, shellWord } from './shell-quote.ts';
 import { systemLine } from './status-text.ts';
@@ -62,7 +62,7 @@ function verdictLines(verdict: Verdict, number: number, source: readonly string[
   const title = safe`${number}. ${escapeText(name)} ${standing(verdict)} (${escapeText(CAUSES[cause])}; ${escapeText(confidence)})`;
   const paint = verdict.standing === 'full' ? style.red : style.yellow;
   const row = (label: SafeText, text: SafeText) => labelled(safe`   ${label}`, LABEL, text, style);
-  const lines = [paint(title)];
+  const lines = wrap(title, 3, style).map((line, i) => paint(i === 0 ? line : safe`   ${line}`));
   if (value !== null) {
     const of = used === null ? safe`` : safe`, ${used} in use`;
     const from = set === null ? safe`` : safe`, set by ${formatProvenance(set)}`;
