@@ -7,7 +7,8 @@
 # It only reads, and needs no root. POSIX sh with find, grep and sleep, or busybox; in the loop itself nothing is forked
 # but one sleep per sample, and once a minute find and grep. It ends at its time limit, and when nobody reads it any more
 # (SIGPIPE, or a failed write). src/measure/sampler-stream.ts reads the frames.
-# Usage: sh sampler.sh; TASKSCTL_SAMPLE_SECONDS is how long, TASKSCTL_SAMPLE_CENTISECONDS the time between samples.
+# Usage: sh sampler.sh; TASKSCTL_SAMPLE_SECONDS is how long, TASKSCTL_SAMPLE_CENTISECONDS the time between samples, and
+# TASKSCTL_FULL_CENTISECONDS that between two times everything is read.
 #
 # A thousand cgroups cost 20 ms to read one by one, so what cannot have changed is not read:
 # - a slice whose own count is what it was is not looked into;
@@ -77,7 +78,7 @@ find_pids_root() {
 counters() { # [CENTISECONDS]
   frame counters "$now$nl$(find . -name 'pids.[mpe]*' -exec grep -sH '' {} + 2>/dev/null)"
   # Again soon after the first time, for measurements that are cut short.
-  next_counters=$((now + ${1:-6000}))
+  next_counters=$((now + ${1:-$full}))
 }
 
 # Takes up a slice: its place, and the group it is in.
@@ -87,7 +88,7 @@ add_group() { # DIRECTORY GROUP
   order="$order $groups"
   fresh="$fresh $groups"
   known=$known//$1//
-  eval "dir_$groups=\$1 up_$groups=\$2 own_$groups=\$n subs_$groups=0 list_$groups= hot_$groups="
+  eval "dir_$groups=\$1 up_$groups=\$2 own_$groups=\$n subs_$groups=0 list_$groups= hot_$groups= stirred_$groups="
   eval "subs_$2=\$((subs_$2 + n))"
   frame group "$groups $1"
 }
@@ -111,7 +112,7 @@ read_slices() {
       eval "subs_$up=\$((subs_$up - was)) moved_$g=1"
       known=${known%%"//$dir//"*}${known#*"//$dir//"}
       frame gone "$g"
-      eval "unset dir_$g up_$g own_$g subs_$g list_$g hot_$g cold_$g rest_$g"
+      eval "unset dir_$g up_$g own_$g subs_$g list_$g hot_$g stirred_$g cold_$g rest_$g"
       continue
     elif [ "$own" = "$was" ] && [ "$all" = 0 ]; then
       left="$left $g"
@@ -133,20 +134,37 @@ read_slices() {
 read_units() { # GROUP
   g=$1
   eval "dir=\$dir_$g own=\$own_$g list=\$list_$g hot=\$hot_$g subs=\$subs_$g"
+  eval "stirred=\$stirred_$g"
   if [ "$all" = 0 ] && [ "$g" != 1 ] && [ -n "$list" ]; then
-    line=
-    eval "sum=\$((subs + cold_$g + rest_$g))"
-    for i in $hot; do
-      eval "f=\$file_${g}_$i"
-      read -r n <"$f" || n=-1
-      sum=$((sum + n))
-      line="$line $i:$n"
+    eval "rest=\$((cold_$g + rest_$g))"
+    for try in 1 2 3; do
+      line=
+      sum=$((subs + rest))
+      for i in $hot; do
+        eval "f=\$file_${g}_$i"
+        read -r n <"$f" || n=-1
+        sum=$((sum + n))
+        line="$line $i:$n"
+      done
+      if [ "$sum" = "$own" ]; then
+        sample="$sample$nl$g h $own$line"
+        for i in $line; do
+          n=${i#*:}
+          i=${i%%:*}
+          eval "was=\$v_${g}_$i v_${g}_$i=\$n"
+          [ "$was" != "$n" ] || continue
+          case " $stirred " in *" $i "*) ;; *) stirred="$stirred $i" ;; esac
+        done
+        eval "stirred_$g=\$stirred"
+        return
+      fi
+      # Perhaps only because something was forked or has ended between the two readings.
+      [ -n "$hot" ] || break
+      read -r n <"$dir/pids.current" || break
+      eval "up=\$up_$g"
+      eval "subs_$up=\$((subs_$up + n - own)) own_$g=\$n"
+      own=$n
     done
-    if [ "$sum" = "$own" ]; then
-      sample="$sample$nl$g h $own$line"
-      for i in $line; do eval "v_${g}_${i%%:*}=\${i#*:}"; done
-      return
-    fi
   fi
   set +f
   set -- "$dir"/*.[ms]*/pids.current
@@ -160,11 +178,13 @@ read_units() { # GROUP
   if [ "$names" != "$list" ]; then
     relisted=1
     hot=
+    stirred=
     eval "list_$g=\$names"
     frame list "$g$nl$names"
   elif [ "$all" = 1 ]; then
-    # What was hot a minute ago has to show it again.
-    hot=
+    # What did not change for a minute is hot no more.
+    hot=$stirred
+    stirred=
   fi
   i=0
   sum=0
@@ -186,6 +206,7 @@ read_units() { # GROUP
         eval "was=\$v_${g}_$i v_${g}_$i=\$n"
         if [ "$relisted" = 0 ] && [ "$was" != "$n" ]; then
           case " $hot " in *" $i "*) ;; *) hot="$hot $i" && eval "file_${g}_$i=\$f" ;; esac
+          case " $stirred " in *" $i "*) ;; *) stirred="$stirred $i" ;; esac
         fi
         ;;
     esac
@@ -205,7 +226,7 @@ read_units() { # GROUP
     eval "n=\$v_${g}_$i"
     [ "$n" = - ] || cold=$((cold - n))
   done
-  eval "hot_$g=\$hot cold_$g=\$cold rest_$g=\$((own_$g - subs_$g - sum))"
+  eval "hot_$g=\$hot stirred_$g=\$stirred cold_$g=\$cold rest_$g=\$((own_$g - subs_$g - sum))"
 }
 
 # Waits for the next sample.
@@ -229,6 +250,7 @@ main() {
   IFS=' '
   set -f
   interval=${TASKSCTL_SAMPLE_CENTISECONDS:-100}
+  full=${TASKSCTL_FULL_CENTISECONDS:-6000}
   clock
   stop=$((now + ${TASKSCTL_SAMPLE_SECONDS:-600} * 100))
   fractions=no
@@ -251,7 +273,7 @@ main() {
   fresh=
   known=
   dir_1=. up_1=0 own_1=0 subs_1=0 moved_0=1
-  list_1='' hot_1=''
+  list_1='' hot_1='' stirred_1=''
   frame group '1 .'
   counters 1000
   clock
@@ -262,7 +284,7 @@ main() {
       all=0
       if [ "$now" -ge "$next_all" ]; then
         all=1
-        next_all=$((now + 6000))
+        next_all=$((now + full))
       fi
       sample=$now
       read -r load </proc/loadavg

@@ -1,4 +1,5 @@
-import type { HostError } from '../host/transport.ts';
+import type { HostError, Transport } from '../host/transport.ts';
+import { collectSamples } from '../measure/collect-samples.ts';
 import { sampleLocal } from '../measure/local-sampler.ts';
 import { EMPTY_PROFILE, mergeProfiles } from '../measure/merge-profiles.ts';
 import type { Profile } from '../measure/profile.ts';
@@ -20,10 +21,13 @@ export interface MeasureOptions extends HostsOptions, OutputOptions {
   readonly duration: number;
   readonly interval: number;
   readonly out?: string;
+  readonly collect?: true;
 }
 
 interface Measurement extends Followed {
   error: Failure | null;
+  /** What the recorder there had written. */
+  collected: Profile;
 }
 
 /** `tasksctl measure` */
@@ -39,6 +43,7 @@ export async function measure(console: Console, options: MeasureOptions): Promis
       state: 'connecting',
       endsAt: 0,
       error: null,
+      collected: EMPTY_PROFILE,
     }),
   );
   const view = new LiveView(console, measurements);
@@ -49,7 +54,8 @@ export async function measure(console: Console, options: MeasureOptions): Promis
     view.stop();
   }
   let profile: Profile = EMPTY_PROFILE;
-  for (const { recorder } of measurements) {
+  for (const { recorder, collected } of measurements) {
+    profile = mergeProfiles(profile, collected);
     const host = recorder.profile();
     if (host !== null) profile = mergeProfiles(profile, { ...EMPTY_PROFILE, hosts: [host] });
   }
@@ -74,7 +80,7 @@ async function measureHost(
     measurement.state = 'measuring';
     measurement.endsAt = performance.now() + durationMs;
   };
-  if (target === 'local') {
+  if (target === 'local' && options.collect !== true) {
     begin();
     await sampleLocal(sampling);
   } else {
@@ -86,6 +92,10 @@ async function measureHost(
       measurement.error = connected.error;
     } else {
       try {
+        if (options.collect === true) {
+          await collect(console, options, measurement, connected.transport);
+          return;
+        }
         begin();
         measurement.error = await sampleRemote(connected.transport, sampling);
       } finally {
@@ -97,6 +107,25 @@ async function measureHost(
     measurement.error = noPids(target);
   }
   measurement.state = measurement.error === null ? 'done' : 'failed';
+}
+
+/** Fetches what the recorder on a host has written. */
+async function collect(
+  console: Console,
+  options: MeasureOptions,
+  measurement: Measurement,
+  transport: Transport,
+): Promise<void> {
+  const { signal } = console.io;
+  const collected = await collectSamples(transport, { timeoutMs: options.timeout * 1000, signal });
+  if (collected.kind === 'failed') {
+    measurement.error = collected.error;
+    measurement.state = 'failed';
+    return;
+  }
+  measurement.collected = collected.profile;
+  measurement.state = 'done';
+  for (const problem of collected.problems) await console.notice('warning', escapeText(problem));
 }
 
 function noPids(target: string): HostError {

@@ -385,7 +385,13 @@ function defineMeasure(program: Command, run: Run): void {
     )
     .option('-d, --duration <time>', 'how long: 90s, 10m, 2h, 7d', duration, duration('10m'))
     .option('--interval <time>', 'the time between two samples', duration, duration('1s'))
-    .option('-o, --out <file>', 'save the profile');
+    .option('-o, --out <file>', 'save the profile')
+    .addOption(
+      new Option(
+        '--collect',
+        'fetch what the recorder on the hosts has written, and measure nothing',
+      ).conflicts(['duration', 'interval']),
+    );
   addOutputOptions(addHostsOptions(command))
     .addHelpText(
       'after',

@@ -1,4 +1,4 @@
-import { EMPTY_PROFILE, mergeProfiles } from './merge-profiles.ts';
+import { EMPTY_PROFILE } from './merge-profiles.ts';
 import { type Profile, profileSchema } from './profile.ts';
 import { eventsOfPrometheus, isPrometheus, profileOfPrometheus } from './prometheus.ts';
 import { Recorder } from './recorder.ts';
@@ -18,7 +18,7 @@ export type Trace = readonly SamplerEvent[];
 const MAGIC = 'tasksctl-sampler 1\n';
 
 /**
- * Reads what was measured: a profile, samples that templates/sampler.sh wrote (one run after the other), or the answer of
+ * Reads what was measured: a profile, samples that templates/sampler.sh wrote in one run, or the answer of
  * Prometheus to a range query. `message` is one sentence without the file's name.
  */
 export function parseProfile(text: string): LoadedProfile {
@@ -43,19 +43,12 @@ export function parseProfile(text: string): LoadedProfile {
   return { ok: false, message: `is no profile: ${where}${issue?.message ?? 'not valid'}` };
 }
 
+/** Samples of one run, which may have been cut off. */
 function ofSamples(text: string): LoadedProfile {
-  let profile = EMPTY_PROFILE;
-  const traces: Trace[] = [];
-  // Each run starts with the magic line, which is nowhere else at the start of a line followed by its first frame.
-  for (const run of text.split(/(?<=\n|^)tasksctl-sampler 1\n(?=@facts )/).slice(1)) {
-    const events = new SamplerStream().push(Buffer.from(MAGIC + run));
-    const recorder = new Recorder();
-    for (const event of events) recorder.take(event);
-    const host = recorder.profile();
-    if (host === null) continue;
-    traces.push(events);
-    profile = mergeProfiles(profile, { ...EMPTY_PROFILE, hosts: [host] });
-  }
-  if (traces.length === 0) return { ok: false, message: 'has no sample in it' };
-  return { ok: true, profile, traces };
+  const events = new SamplerStream().push(Buffer.from(text));
+  const recorder = new Recorder();
+  for (const event of events) recorder.take(event);
+  const host = recorder.profile();
+  if (host === null) return { ok: false, message: 'has no sample in it' };
+  return { ok: true, profile: { ...EMPTY_PROFILE, hosts: [host] }, traces: [events] };
 }

@@ -260,6 +260,42 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
       expect(unitOf(hostOf(readFileSync(file, 'utf8')), 'crowd.service')?.peak).toBe(37);
     });
 
+    it('records by itself, which is fetched, and is removed without a trace', async () => {
+      const template = (name: string) => readFileSync(join(root, 'templates', name));
+      await host.writeFiles({
+        '/etc/systemd/system/tasksctl-recorder.service': template('recorder/tasksctl-recorder.service'),
+        '/etc/systemd/system/tasksctl-recorder.timer': template('recorder/tasksctl-recorder.timer'),
+        '/etc/tasksctl/record.sh': template('recorder/record.sh'),
+        '/etc/tasksctl/sampler.sh': template('sampler.sh'),
+        // Faster than anybody would have it, and soon at an end, so that a second run follows.
+        '/etc/systemd/system/tasksctl-recorder.service.d/test.conf':
+          '[Service]\nEnvironment=TASKSCTL_SAMPLE_SECONDS=3 TASKSCTL_SAMPLE_CENTISECONDS=50\n',
+      });
+      await host.exec(
+        'systemctl daemon-reload && systemctl enable --now tasksctl-recorder.timer && systemctl start tasksctl-recorder',
+      );
+      await until('there are two runs, the first of them compressed', async () => {
+        const { stdout } = await host.exec('cd /var/lib/tasksctl/samples && ls', { check: false });
+        return /\.samples\.gz\n.*\.samples\n/.test(stdout.toString());
+      });
+      const run = await tasksctl('measure', ...as('carol'), '--collect', '--json');
+      expect(run).toMatchObject({ code: 0, stderr: '' });
+      const measured = hostOf(run.stdout);
+      expect(measured.samples).toBeGreaterThan(4);
+      expect(unitOf(measured, 'crowd.service')).toMatchObject({ peak: 37 });
+      expect(unitOf(measured, 'tight.service')?.rejections).toBeGreaterThan(0);
+      await host.exec(`systemctl disable --now tasksctl-recorder.timer tasksctl-recorder.service
+      rm -r /etc/systemd/system/tasksctl-recorder* /etc/tasksctl /var/lib/tasksctl; systemctl daemon-reload`);
+      const { stdout } = await host.exec(
+        'systemctl list-units --all "tasksctl*" --no-legend; ls -d /etc/tasksctl /var/lib/tasksctl',
+        { check: false },
+      );
+      expect(stdout.toString()).toBe('');
+      const none = await tasksctl('measure', ...as('carol'), '--collect');
+      expect(none).toMatchObject({ code: 1 });
+      expect(none.stderr).toContain('there are no samples');
+    });
+
     it('counts the same without a process on this machine as on the host', async () => {
       const recorder = new Recorder();
       // The container's cgroups are this machine's.
