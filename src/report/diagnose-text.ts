@@ -10,6 +10,9 @@ import { escapeText, join, type SafeText, safe } from './terminal-escape.ts';
 
 const LABEL = 12;
 
+/** Answers told in full: whoever reads more than a few has none. */
+const SHOWN = 5;
+
 /**
  * Why fork failed: each answer with its limit, what speaks for it, and what to do, the best first; then what was looked
  * at. `source` are the options that name the host, for commands to copy.
@@ -24,8 +27,18 @@ export function diagnoseText(
   const { hostname } = snapshot.host;
   const about = asked === null ? hostname : `${asked} on ${hostname}`;
   const lines = [style.bold(escapeText(about)), ...systemLine(snapshot, style), safe``];
-  for (const [index, verdict] of verdicts.entries()) {
+  for (const [index, verdict] of verdicts.slice(0, SHOWN).entries()) {
     lines.push(...verdictLines(verdict, index + 1, source, style), safe``);
+  }
+  const more = verdicts.slice(SHOWN);
+  if (more.length > 0) {
+    const names = join(
+      more.slice(0, SHOWN).map(({ name }) => escapeText(name)),
+      safe`, `,
+    );
+    const rest = more.length > SHOWN ? safe`, ...` : safe``;
+    const text = safe`${more.length} more, less likely or less pressing (all with --json): ${names}${rest}`;
+    lines.push(...labelled(safe``, 0, text, style), safe``);
   }
   if (verdicts.length === 0) lines.push(style.bold(nothing(checks)), safe``);
   lines.push(style.bold(safe`Looked at`), ...checks.flatMap((check) => checkLines(check, style)));

@@ -53,6 +53,16 @@ describe('diagnoseText', () => {
     expect(text({ verdicts: [], checks: [...clear, unknown] })).toContain('in what could be read');
   });
 
+  it('tells the first few in full, and counts the rest', () => {
+    const many = [...'abcdefgh'].map((letter) => ({ ...full, name: `${letter}.service` }));
+    const shown = text({ verdicts: many, checks: [] });
+    expect(shown).toContain('\n5. e.service');
+    expect(shown).not.toContain('\n6. ');
+    expect(shown).toContain(
+      '\n3 more, less likely or less pressing (all with --json): f.service, g.service, h.service\n',
+    );
+  });
+
   it('keeps text of the host off the terminal', () => {
     const evil = { ...full, name: 'x\x1b]0;y\x07.service', evidence: ['in /a\x1b[2J\nroot ok'], set: null };
     const shown = text({ verdicts: [evil], checks: [] });
