@@ -79,7 +79,7 @@ export async function apply(console: Console, options: ApplyCommandOptions): Pro
   if (options.reboot === true && (result.kind === 'applied' || result.kind === 'unchanged')) {
     return rebootAndVerify(console, options, plan, result);
   }
-  const code = exitCode(result, console.io.signal.aborted);
+  const code = exitCode(plan, result, console.io.signal.aborted);
   return console.json
     ? console.document(applyJson(plan, result, null), code)
     : console.result(applyText(plan, result, console.style), code);
@@ -108,13 +108,14 @@ function userName(): string {
   }
 }
 
-function exitCode(result: ApplyResult, interrupted: boolean): number {
+function exitCode(plan: Plan, result: ApplyResult, interrupted: boolean): number {
   switch (result.kind) {
     case 'nothing':
     case 'checked':
     case 'unchanged':
     case 'applied':
-      return EXIT.done;
+      // What could be done is done; not all of what the policy wants could.
+      return plan.refused.length > 0 ? EXIT.refused : EXIT.done;
     case 'refused':
       return EXIT.refused;
     case 'restored':
@@ -208,7 +209,7 @@ async function rebootAndVerify(
     result.kind === 'applied' ? result.run : null,
   );
   if (found.kind === 'failed') return found;
-  const code = found.standing.holds ? EXIT.done : EXIT.error;
+  const code = found.standing.holds ? exitCode(plan, result, false) : EXIT.error;
   return console.json
     ? console.document(applyJson(plan, result, verifyJson(plan.target, found.run, found.standing)), code)
     : console.result(verifyText(plan.target, found.run, found.standing, console.style), code);

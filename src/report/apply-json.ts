@@ -102,6 +102,9 @@ export const applySchema = z.strictObject({
   schema: z.literal('tasksctl/apply/1'),
   target: z.string(),
   result: applyResult,
+  refused: z
+    .array(z.strictObject({ title: z.string(), wanted: z.string(), code: z.string(), message: z.string() }))
+    .describe('What the policy wants and the planner refused: no part of the plan'),
   verified: verifySchema.nullable().describe('With --reboot: what was found after it'),
 });
 
@@ -152,7 +155,18 @@ export function applyJson(
   result: ApplyResult,
   verified: z.infer<typeof verifySchema> | null,
 ): z.infer<typeof applySchema> {
-  return { schema: 'tasksctl/apply/1', target: plan.target, result: resultJson(plan, result), verified };
+  return {
+    schema: 'tasksctl/apply/1',
+    target: plan.target,
+    result: resultJson(plan, result),
+    refused: plan.refused.map(({ title, wanted, diagnostic: { code, message } }) => ({
+      title,
+      wanted,
+      code,
+      message,
+    })),
+    verified,
+  };
 }
 
 function resultJson(plan: Plan, result: ApplyResult): z.infer<typeof applyResult> {

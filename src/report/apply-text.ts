@@ -24,6 +24,18 @@ const PROOFS: Readonly<Record<LoginProof, string>> = {
 
 /** What became of a plan, for people. */
 export function applyText(plan: Plan, result: ApplyResult, style: Style): SafeText {
+  return safe`${resultText(plan, result, style)}${plan.refused.length === 0 ? safe`` : lines(refusedLines(plan, style))}`;
+}
+
+/** What the planner refused is no part of the plan; it must not look as if it was done. */
+function refusedLines({ refused }: Plan, style: Style): SafeText[] {
+  const titles = refused.map(({ title, wanted }) => `${title} ${wanted}`).join(', ');
+  return [
+    safe`${style.red(safe`Not in the plan`)}, as it cannot be done safely: ${escapeText(titles)}. tasksctl plan says why.`,
+  ];
+}
+
+function resultText(plan: Plan, result: ApplyResult, style: Style): SafeText {
   const host = escapeText(plan.target === 'local' ? plan.host.hostname : plan.target);
   switch (result.kind) {
     case 'nothing':

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Plan, planSchema } from '../../src/plan/plan.ts';
+import { applySchema } from '../../src/report/apply-json.ts';
 import { shellCommand } from '../../src/report/shell-quote.ts';
 import { type Status, statusSchema } from '../../src/report/status-json.ts';
 import { containersUnavailable, type LabHost, password, startContainer } from '../lab/lab.ts';
@@ -252,6 +253,23 @@ journalctl -q --no-pager | grep -F '${password}'`,
     }
     const { stdout: after } = await host.exec('find /etc /var/lib -xdev | sort | sha256sum');
     expect(after).toEqual(before);
+  });
+
+  it('does not lock anybody out, and does not look as if all was well', async () => {
+    const policy = join(dir, 'locked.yaml');
+    const units = ['ssh.service', 'init.scope', 'user-0.slice'].map((unit) => `  ${unit}:\n    value: 2\n`);
+    writeFileSync(policy, `schema: tasksctl/policy/1\nname: locked\nunits:\n${units.join('')}`);
+    const json = await tasksctl('apply', '--yes', '--json', '-p', policy, ...as('bob'));
+    expect(json.code).toBe(4);
+    const { result, refused } = applySchema.parse(JSON.parse(json.stdout));
+    expect(result.kind).toBe('nothing');
+    expect(refused.map(({ title, code }) => `${title} ${code}`).sort()).toEqual([
+      'init.scope below-use',
+      'ssh.service below-use',
+      'user-0.slice below-use',
+    ]);
+    const text = await tasksctl('apply', '--yes', '-p', policy, ...as('bob'));
+    expect(text).toMatchObject({ code: 4, stdout: expect.stringContaining('Not in the plan') });
   });
 
   it('gives back what it was interrupted in, and says so by its exit code', async () => {
