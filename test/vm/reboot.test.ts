@@ -113,7 +113,8 @@ describe.skipIf(labUnavailable() !== null)('systemd 252 on cgroup v2', PATIENT, 
     });
     // At once and with nothing written back: no unit was stopped.
     expect(restarts(host)).toBe(0);
-    expect(result).toMatchObject({ kind: 'restored', step: 'activate', reason: 'cut' });
+    // The controller asked while the host was on its way, or once it had mended itself.
+    expect(result).toMatchObject({ kind: 'restored', reason: expect.stringMatching(/^(?:cut|boot)$/) });
     expect(await bob.files()).toEqual(before);
 
     const again = await bob.plan(...policy);
