@@ -274,7 +274,12 @@ export function sysctlActivation(path: string, lags: boolean, fractions: string 
     affected:
       fractions === null
         ? []
-        : [{ what: 'limits in percent', note: `${fractions}: they move at the next daemon-reload` }],
+        : [
+            {
+              what: 'limits in percent',
+              note: `${fractions}: they move at the next daemon-reload (systemd 257: when the unit is next realised)`,
+            },
+          ],
     reboot: { needed: false, note: 'a sysctl holds from the moment it is set, and the file sets it at boot' },
     source: 'sysctl.d(5), kernel.pid_max and kernel.threads-max of sysctl/kernel.rst',
   };
