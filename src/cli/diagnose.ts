@@ -87,7 +87,7 @@ function unitFocus(snapshot: Snapshot, name: string): FoundFocus {
     const above = chainOf(unit, parentsOf(limits.units)).find((row) => row.cgroup !== null)?.cgroup;
     cgroup = `${above === undefined || above === null || above === '/' ? '' : above}/${unit.name}`;
   }
-  return { kind: 'focus', focus: { name: unit.name, cgroups: [cgroup], uid: null, process: null } };
+  return { kind: 'focus', focus: { name: unit.name, cgroups: [cgroup], uid: null, proc: null } };
 }
 
 function userFocus(snapshot: Snapshot, user: string): FoundFocus {
@@ -132,7 +132,7 @@ function processFocus(snapshot: Snapshot, pid: number): FoundFocus {
       name: `pid ${pid} (${comm})`,
       cgroups: cgroup === null ? null : [cgroup],
       uid,
-      process: { pid, soft, exempt: exempt === true, pidNamespace: pidNamespace ?? null },
+      proc: { pid, soft, exempt: exempt === true, pidNamespace: pidNamespace ?? null },
     },
   };
 }

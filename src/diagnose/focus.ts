@@ -10,7 +10,7 @@ export interface Focus {
   /** The user whose RLIMIT_NPROC matters; null: whoever runs in those cgroups. */
   readonly uid: number | null;
   /** One process and what it is held to. */
-  readonly process: {
+  readonly proc: {
     readonly pid: number;
     readonly soft: string | null;
     readonly exempt: boolean;
@@ -18,7 +18,7 @@ export interface Focus {
   } | null;
 }
 
-export const EVERYTHING: Focus = { name: null, cgroups: null, uid: null, process: null };
+export const EVERYTHING: Focus = { name: null, cgroups: null, uid: null, proc: null };
 
 /** The cgroup is, is above, or is below one of those in focus: a limit there is met by forks in focus. */
 export function concerns(focus: Focus, path: string): boolean {

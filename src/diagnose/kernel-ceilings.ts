@@ -97,11 +97,11 @@ function ceiling(
 }
 
 /** Pid namespaces below the one that was read which have run out of ids (their own pid_max since Linux 6.14). */
-export function namespaceVerdicts(snapshot: Snapshot, { process, cgroups }: Focus): Verdict[] {
+export function namespaceVerdicts(snapshot: Snapshot, { proc, cgroups }: Focus): Verdict[] {
   const verdicts: Verdict[] = [];
   for (const { inode, tasks, pidMax, pid, comm } of snapshot.pidNamespaces ?? []) {
     if (pidMax === undefined) continue;
-    if (process !== null ? process.pidNamespace !== inode : cgroups !== null) continue;
+    if (proc !== null ? proc.pidNamespace !== inode : cgroups !== null) continue;
     const usable = pidMax === 'full' ? tasks : pidMax - RESERVED_PIDS;
     const full = pidMax === 'full' || tasks >= usable;
     if (!full && tasks < usable * NEARLY) continue;

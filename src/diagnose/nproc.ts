@@ -57,13 +57,13 @@ export function nprocVerdicts(
 }
 
 /** The lowest limit that holds for tasks in focus. */
-function tightest({ uid, limits }: SnapshotUid, { cgroups, uid: ofUser, process }: Focus): NprocGroup | null {
+function tightest({ uid, limits }: SnapshotUid, { cgroups, uid: ofUser, proc }: Focus): NprocGroup | null {
   if (ofUser !== null && ofUser !== uid) return null;
   let least: NprocGroup | null = null;
   for (const group of limits) {
     if (group.exempt === true || group.soft === 'infinity') continue;
-    if (process !== null && (process.exempt || process.soft !== group.soft)) continue;
-    const inFocus = cgroups === null || ofUser !== null || process !== null;
+    if (proc !== null && (proc.exempt || proc.soft !== group.soft)) continue;
+    const inFocus = cgroups === null || ofUser !== null || proc !== null;
     const paths = group.cgroups ?? [];
     if (!inFocus && !paths.some((path) => cgroups.some((above) => isAtOrBelow(path, above)))) continue;
     if (least === null || BigInt(group.soft) < BigInt(least.soft)) least = group;
@@ -132,7 +132,7 @@ function remedyOf(
   const count = raised(Math.max(tasks, Number(soft)));
   const above = hard !== 'infinity' && count > Number(hard);
   const notes = [
-    'half as much again as the user has now',
+    'half as much again as the user has now, at least 64 more',
     ...(above ? [`the hard limit is ${hard}: only root can raise it`] : []),
     unit === null
       ? `for later logins: a line "${name ?? '*'} - nproc ${count}" in a file of /etc/security/limits.d`

@@ -261,7 +261,7 @@ function evidenceOf(snapshot: Snapshot, found: Suspect, full: boolean): string[]
 function remedyOf(snapshot: Snapshot, tree: Tree, level: Level, ref: LimitRef): Remedy {
   const limit = level.max ?? 0;
   const count = raised(Math.max(limit, level.peak ?? 0, level.current ?? 0));
-  const notes = ['half as much again as was used: how much more was wanted nobody counted'];
+  const notes = ['half as much again as was used, at least 64 more: how much more was wanted nobody counted'];
   for (const above of tree.chain(level.path).slice(1)) {
     if (above.max === null) continue;
     const room = above.max - (above.current ?? 0);

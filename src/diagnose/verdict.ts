@@ -58,9 +58,12 @@ export interface Remedy {
   readonly commands: readonly (readonly string[])[];
 }
 
-/** Room for half as much again: what would have been used at a limit that was hit is not known. */
+/**
+ * Room for half as much again, and for no fewer than 64 more, which plan keeps free for logins: what would have been
+ * used at a limit that was hit is not known.
+ */
 export function raised(limit: number): number {
-  const wanted = Math.ceil(limit * 1.5);
+  const wanted = Math.max(Math.ceil(limit * 1.5), limit + 64);
   const step = wanted < 1024 ? 64 : wanted < 16_384 ? 256 : 1024;
   return Math.ceil(wanted / step) * step;
 }

@@ -70,7 +70,7 @@ describe('pids controller, counted where the task was that forked', () => {
     host.cgroups.tree.push({ path: '/web.slice/b.service', max: 'max', current: 20, peak: 21, events: 4 });
     host.cgroups.tree.push({ path: '/web.slice', max: 30, current: 30, peak: 30, events: 0 });
     const [verdict] = verdictsOf(host);
-    expect(verdict).toMatchObject({ name: 'web.slice', rejected: 7, remedy: { count: 64 } });
+    expect(verdict).toMatchObject({ name: 'web.slice', rejected: 7, remedy: { count: 128 } });
     expect(verdict?.evidence.join('\n')).toContain('/web.slice/b.service (4), /web.slice/a.service (3)');
     const tight = chain({ current: 20, peak: 20, events: 3 }, { current: 28, peak: 28 });
     expect(verdictsOf(tight)[0]?.remedy?.notes.join('\n')).toContain('then web.slice is next: 28 of 30');
