@@ -3,7 +3,7 @@
  * against a loop of cat. The host is a container of the lab; of what it runs some services change all the time. Each is
  * run by itself, and its processor time (and that of all it starts) is what the kernel says when it has ended.
  *
- *   test/lab/in-lab npx tsx bench/sampler-cost.ts [SECONDS]
+ *   test/lab/in-lab npx tsx bench/sampler-cost.ts [SECONDS [BUSY]]
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { startContainer } from '../test/lab/lab.ts';
 
 const CGROUPS = 1000;
 /** Services whose count changes about once a second. */
-const BUSY = 20;
+const busy = Number(process.argv[3] ?? 20);
 const AIM_PERCENT = 0.5;
 const AIM_TIMES = 10;
 /** The loop is what it is after a few seconds already. */
@@ -32,14 +32,14 @@ try {
   });
   const { stdout } = await host.exec(
     `systemctl daemon-reload
-    i=0; while [ $i -lt ${BUSY} ]; do i=$((i + 1)); systemctl start --no-block busy@$i.service; done
+    i=0; while [ $i -lt ${busy} ]; do i=$((i + 1)); systemctl start --no-block busy@$i.service; done
     cd /sys/fs/cgroup/pids
     have=$(find . -type d | wc -l)
     i=$have; while [ "$i" -lt ${CGROUPS} ]; do mkdir "system.slice/idle-$i.service"; i=$((i + 1)); done
     find . -type d | wc -l`,
     { timeoutMs: 300_000 },
   );
-  console.log(`${stdout.toString().trim()} cgroups, ${BUSY} of them busy, ${seconds} s at 1 Hz each`);
+  console.log(`${stdout.toString().trim()} cgroups, ${busy} of them busy, ${seconds} s at 1 Hz each`);
   const commands: Record<string, string> = {
     'templates/sampler.sh (dash)': `TASKSCTL_SAMPLE_SECONDS=${seconds} /root/cost dash /root/sampler.sh`,
     'templates/sampler.sh (bash)': `TASKSCTL_SAMPLE_SECONDS=${seconds} /root/cost bash /root/sampler.sh`,

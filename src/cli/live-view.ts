@@ -32,7 +32,9 @@ export class LiveView {
     this.#onTerminal = stderr.isTTY === true && env['TERM'] !== 'dumb';
   }
 
+  /** Starts to show; nothing more where it has. */
   start(): void {
+    if (this.#timer !== undefined) return;
     this.#timer = this.#onTerminal
       ? setInterval(() => this.#draw(), REDRAW_MS)
       : setInterval(() => void this.#tell(), PLAIN_MS);

@@ -46,11 +46,20 @@ export async function measure(console: Console, options: MeasureOptions): Promis
       collected: EMPTY_PROFILE,
     }),
   );
+  // A password may be asked for until all are connected; nothing may be drawn over the question.
+  const progress = new Progress(console.io, safe`Connecting`);
   const view = new LiveView(console, measurements);
-  view.start();
+  const connected = (): void => {
+    if (measurements.some(({ state }) => state === 'connecting')) return;
+    progress.pause();
+    view.start();
+  };
   try {
-    await Promise.all(measurements.map((measurement) => measureHost(console, options, measurement)));
+    await Promise.all(
+      measurements.map((measurement) => measureHost(console, options, measurement, progress, connected)),
+    );
   } finally {
+    progress.pause();
     view.stop();
   }
   let profile: Profile = EMPTY_PROFILE;
@@ -66,6 +75,8 @@ async function measureHost(
   console: Console,
   options: MeasureOptions,
   measurement: Measurement,
+  progress: Progress,
+  connected: () => void,
 ): Promise<void> {
   const { signal } = console.io;
   const { target, recorder } = measurement;
@@ -79,27 +90,26 @@ async function measureHost(
   const begin = (): void => {
     measurement.state = 'measuring';
     measurement.endsAt = performance.now() + durationMs;
+    connected();
   };
   if (target === 'local' && options.collect !== true) {
     begin();
     await sampleLocal(sampling);
   } else {
     const host: HostOptions = { ...options, target };
-    const progress = new Progress(console.io, safe`Connecting to ${escapeText(target)}`);
-    progress.pause();
-    const connected = await connector(console, host, progress, signal)();
-    if (!connected.ok) {
-      measurement.error = connected.error;
+    const made = await connector(console, host, progress, signal)();
+    if (!made.ok) {
+      measurement.error = made.error;
     } else {
       try {
         if (options.collect === true) {
-          await collect(console, options, measurement, connected.transport);
+          await collect(console, options, measurement, made.transport);
           return;
         }
         begin();
-        measurement.error = await sampleRemote(connected.transport, sampling);
+        measurement.error = await sampleRemote(made.transport, sampling);
       } finally {
-        await connected.transport.close();
+        await made.transport.close();
       }
     }
   }
@@ -107,6 +117,7 @@ async function measureHost(
     measurement.error = noPids(target);
   }
   measurement.state = measurement.error === null ? 'done' : 'failed';
+  connected();
 }
 
 /** Fetches what the recorder on a host has written. */
