@@ -401,7 +401,7 @@ async function fullDisk(rig: FaultRig, at: string): Promise<string> {
 }
 
 async function diskFillsUp(rig: FaultRig, at: string, step: string): Promise<string> {
-  return rig.withSmallDisk(at, '2m', async () => {
+  return rig.withSmallDisk(at, '16m', async () => {
     const fill = `cat /dev/zero >${at}/fill 2>/dev/null`;
     const result = await rig.disturbed((script) => atStep(script, step, fill), { deadManSeconds: 15 });
     await rig.host.exec(`rm -f ${at}/fill`);
