@@ -102,7 +102,7 @@ function userFocus(snapshot: Snapshot, user: string): FoundFocus {
   const groups = snapshot.uids?.find((entry) => entry.uid === uid)?.limits ?? [];
   const cgroups = [`/user.slice/${userSlice(uid)}`, ...groups.flatMap((group) => group.cgroups ?? [])];
   const name = user === String(uid) ? `uid ${uid}` : `${user} (uid ${uid})`;
-  return { kind: 'focus', focus: { name, cgroups: [...new Set(cgroups)], uid, process: null } };
+  return { kind: 'focus', focus: { name, cgroups: [...new Set(cgroups)], uid, proc: null } };
 }
 
 function uidOf({ asked, users, sessions }: Snapshot, user: string): number | null {
