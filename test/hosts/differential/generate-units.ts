@@ -271,7 +271,8 @@ class Cluster {
         ),
       );
     }
-    return random.some(stems, 0.8);
+    const some = random.some(stems, 0.8);
+    return some.length > 0 ? some : [root];
   }
 
   #fragments(name: string): void {
