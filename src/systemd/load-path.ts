@@ -273,18 +273,14 @@ function unitFiles(unit: UnitName, names: ReadonlySet<string>, fragment: string 
     id: fileName !== null && names.has(fileName) ? fileName : unit.name,
     names: [...all],
     fragment,
-    conflict: all.size > 1 && (!MAY_ALIAS.has(unit.type) || [...all].some((name) => !isSameKind(name, unit))),
+    conflict: all.size > 1 && (!MAY_ALIAS.has(unit.type) || [...all].some((name) => !mayShare(name, unit))),
   };
 }
 
-/** Whether a unit can have both names (`unit_add_name()` of systemd's unit.c). */
-function isSameKind(name: string, unit: UnitName): boolean {
+/** Whether a unit can have that name, too (`unit_add_name()` of systemd's unit.c). */
+function mayShare(name: string, unit: UnitName): boolean {
   const other = parseUnitName(name);
-  return (
-    other?.type === unit.type &&
-    other.instance !== '' &&
-    (other.instance === null) === (unit.instance === null)
-  );
+  return other?.type === unit.type && other.instance === unit.instance;
 }
 
 /** A template's name with an instance put in, any other name as it is; null for a template without an instance. */

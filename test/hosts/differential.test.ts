@@ -5,8 +5,9 @@ import { resolveManagerConf } from '../../src/systemd/resolve-manager-conf.ts';
 import { type KernelTaskLimits, resolveTasksMax, systemTasksMax } from '../../src/systemd/tasks-max.ts';
 import { containersUnavailable, type LabHost, type Suite, startContainer, startVm } from '../lab/lab.ts';
 import { askSystemd, type UnitProperties } from './differential/ask-systemd.ts';
+import type { GeneratedFile } from './differential/file-set.ts';
 import { generateManagerConf } from './differential/generate-manager-conf.ts';
-import { type GeneratedFile, generateUnits } from './differential/generate-units.ts';
+import { generateUnits } from './differential/generate-units.ts';
 import { Random } from './differential/random.ts';
 import { readContext, readKernelLimits } from './differential/read-host.ts';
 

@@ -85,8 +85,30 @@ async function shown(host: LabHost): Promise<Map<string, Map<string, string>>> {
   return units;
 }
 
+/** The limits that the kernel enforces, `CGROUP MAX`, sorted. */
+async function enforced(host: LabHost): Promise<string[]> {
+  const root = host.kind === 'vm' ? '/sys/fs/cgroup' : '/sys/fs/cgroup/pids';
+  const limits = await text(host, `cd ${root} && find . -name pids.max -exec grep -H . {} +`);
+  return limits
+    .trim()
+    .split('\n')
+    .map((line) => line.slice(1).split('/pids.max:'))
+    .map(([path, max]) => `${path || '/'} ${max}`)
+    .sort();
+}
+
+/** A snapshot during which no cgroup came or went, and the limits in it as the kernel tells them. */
+async function readStill(host: LabHost): Promise<{ snapshot: Snapshot; expected: string[] }> {
+  for (let tries = 0; tries < 10; tries++) {
+    const expected = await enforced(host);
+    const { snapshot } = await read(host, 'sh -s');
+    if (`${await enforced(host)}` === `${expected}`) return { snapshot, expected };
+  }
+  throw new Error(`${host.name} does not come to rest`);
+}
+
 async function expectTruth(host: LabHost): Promise<Snapshot> {
-  const { snapshot } = await read(host, 'sh -s');
+  const { snapshot, expected } = await readStill(host);
   const truth = await shown(host);
   expect(snapshot.systemd).toMatchObject({ version: host.systemdVersion, running: true });
 
@@ -106,15 +128,8 @@ async function expectTruth(host: LabHost): Promise<Snapshot> {
   }
 
   // Every cgroup is there with the limit that the kernel enforces.
-  const root = snapshot.cgroups.pidsRoot;
-  const limits = await text(host, `cd ${root} && find . -name pids.max -exec grep -H . {} +`);
-  const expected = limits
-    .trim()
-    .split('\n')
-    .map((line) => line.slice(1).split('/pids.max:'))
-    .map(([path, max]) => `${path || '/'} ${max}`);
   const tree = snapshot.cgroups.tree.filter(({ max }) => max !== undefined);
-  expect(tree.map(({ path, max }) => `${path} ${max}`).sort()).toEqual(expected.sort());
+  expect(tree.map(({ path, max }) => `${path} ${max}`).sort()).toEqual(expected);
 
   // The files are those that the resolver needs to find what systemd found.
   const context = resolveContextOf(snapshot);

@@ -1,4 +1,4 @@
-import type { GeneratedFile } from './generate-units.ts';
+import { FileSet, type GeneratedFile } from './file-set.ts';
 import type { Random } from './random.ts';
 
 const DIRECTORIES = ['/etc/systemd', '/run/systemd', '/usr/local/lib/systemd', '/usr/lib/systemd'];
@@ -41,22 +41,22 @@ export function generateManagerConf(
   section: string,
   traps: boolean,
 ): Record<string, GeneratedFile> {
-  const files: Record<string, GeneratedFile> = {};
+  const files = new FileSet();
   for (const directory of DIRECTORIES) {
-    if (random.chance(0.4)) files[`${directory}/${name}`] = content(random, section, traps);
+    if (random.chance(0.4)) files.put(`${directory}/${name}`, content(random, section, traps));
     for (const basename of random.some(BASENAMES, 0.25)) {
       const path = `${directory}/${name}.d/${basename}`;
       const roll = random.next();
-      if (roll < 0.08) files[path] = '';
-      else if (traps && roll < 0.16) files[path] = { symlink: '/dev/null' };
-      else if (traps && roll < 0.2) files[path] = { symlink: 'nowhere' };
-      else if (traps && roll < 0.22) files[path] = { symlink: basename };
-      else if (traps && roll < 0.24) files[`${path}/inside`] = '';
-      else if (traps && roll < 0.28) files[path] = { symlink: `../${name}` };
-      else files[path] = content(random, section, traps);
+      if (roll < 0.08) files.put(path, '');
+      else if (traps && roll < 0.16) files.put(path, { symlink: '/dev/null' });
+      else if (traps && roll < 0.2) files.put(path, { symlink: 'nowhere' });
+      else if (traps && roll < 0.22) files.put(path, { symlink: basename });
+      else if (traps && roll < 0.24) files.put(`${path}/inside`, '');
+      else if (traps && roll < 0.28) files.put(path, { symlink: `../${name}` });
+      else files.put(path, content(random, section, traps));
     }
   }
-  return files;
+  return files.files;
 }
 
 function content(random: Random, section: string, traps: boolean): string {

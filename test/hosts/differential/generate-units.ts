@@ -1,7 +1,6 @@
 import { parseUnitName } from '../../../src/systemd/unit-name.ts';
+import { FileSet, type GeneratedFile } from './file-set.ts';
 import type { Random } from './random.ts';
-
-export type GeneratedFile = Uint8Array | string | { symlink: string };
 
 export interface GeneratedUnits {
   readonly files: Record<string, GeneratedFile>;
@@ -159,22 +158,6 @@ const KEYS = [
   'tasksmax',
   'TasksMAX',
 ];
-
-/** Files as they come to mind: one that would be in the way of an earlier one is left out. */
-class FileSet {
-  readonly files: Record<string, GeneratedFile> = {};
-  readonly #directories = new Set<string>();
-
-  put(path: string, content: GeneratedFile): void {
-    const parents: string[] = [];
-    for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1))
-      parents.push(path.slice(0, at));
-    if (path in this.files || this.#directories.has(path) || parents.some((parent) => parent in this.files))
-      return;
-    this.files[path] = content;
-    for (const parent of parents) this.#directories.add(parent);
-  }
-}
 
 /** Trees of units with every rule of precedence systemd has, in `clusters` groups of related names. */
 export function generateUnits(random: Random, clusters: number): GeneratedUnits {

@@ -111,6 +111,22 @@ describe('resolveUnit', () => {
     expect(resolve({ [`${etc}/a.service`]: '->a.service' }, 'a.service').load).toBe('not-found');
   });
 
+  it('cannot load an instance that shares its linked file with another instance', () => {
+    const files = {
+      '/opt/shared.service': service('1'),
+      [`${etc}/a@x.service`]: '->/opt/shared.service',
+      [`${etc}/a@y.service`]: '->/opt/shared.service',
+      [`${etc}/a@y.service.d/10.conf`]: service('2'),
+    };
+    // systemd 247 follows such a link, later ones keep it as it is.
+    for (const [version, load] of [
+      [247, 'error'],
+      [252, 'loaded'],
+    ] as const) {
+      expect([version, resolve(files, 'a@y.service', version).load]).toEqual([version, load]);
+    }
+  });
+
   it('finds instances by their template', () => {
     const files = {
       [`${usr}/user@.service`]: service('infinity'),
