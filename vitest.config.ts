@@ -7,6 +7,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
+          setupFiles: ['./test/seed.ts'],
           // For a busy machine; no test needs a second on an idle one.
           testTimeout: 30_000,
         },
