@@ -89,6 +89,7 @@ export function tasksMaxSection(type: UnitType): string | null {
 }
 
 const indexes = new WeakMap<ResolveContext, UnitIndex>();
+const resolved = new WeakMap<ResolveContext, Map<string, ResolvedUnit>>();
 
 /** The index of a context's unit directories, made once. */
 export function unitIndex(ctx: ResolveContext): UnitIndex {
@@ -102,9 +103,23 @@ export function unitIndex(ctx: ResolveContext): UnitIndex {
 
 /**
  * What systemd makes of a unit's files, as `systemctl show` of this version would say after a daemon-reload. Never
- * throws; an invalid name, or that of a template, is `not-found`.
+ * throws; an invalid name, or that of a template, is `not-found`. Asked again for the same unit it gives the same object.
  */
 export function resolveUnit(ctx: ResolveContext, name: string): ResolvedUnit {
+  let units = resolved.get(ctx);
+  if (units === undefined) {
+    units = new Map();
+    resolved.set(ctx, units);
+  }
+  let unit = units.get(name);
+  if (unit === undefined) {
+    unit = resolveAnew(ctx, name);
+    units.set(name, unit);
+  }
+  return unit;
+}
+
+function resolveAnew(ctx: ResolveContext, name: string): ResolvedUnit {
   const unit = parseUnitName(name);
   if (unit === null || unit.instance === '') return nothing(name, 'not-found');
   if (unit.instance !== null && !MAY_TEMPLATE.has(unit.type)) return nothing(name, 'not-found');
