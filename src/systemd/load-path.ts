@@ -211,9 +211,10 @@ export class UnitIndex {
     const fragmentName = baseName(file.path);
     for (const alias of this.#namesOf.get(fragmentName) ?? []) {
       if (direct === 'none') {
-        // Other names of the template's file: a plain one gives systemd nothing to put the instance in.
-        const full = instantiate(alias, unit.instance);
-        if (full === null || parseUnitName(alias)?.instance === null) return null;
+        // Other names of the template's file get the instance, whatever they had in its place: a plain one has none.
+        const other = parseUnitName(alias);
+        const full = other?.instance == null ? null : withInstance(other, unit.instance ?? '');
+        if (full === null) return null;
         if (!this.#leadsElsewhere(full, fragmentName)) names.add(full);
       } else names.add(instantiate(alias, unit.instance) ?? alias);
     }

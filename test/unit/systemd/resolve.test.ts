@@ -127,6 +127,15 @@ describe('resolveUnit', () => {
     }
   });
 
+  it('loads an instance of a template that shares its linked file with another instance', () => {
+    const files = {
+      '/opt/shared.service': service('1'),
+      [`${etc}/a@.service`]: '->/opt/shared.service',
+      [`${etc}/a@x.service`]: '->/opt/shared.service',
+    };
+    expect(resolve(files, 'a@y.service', 247)).toMatchObject({ id: 'a@y.service', load: 'loaded' });
+  });
+
   it('finds instances by their template', () => {
     const files = {
       [`${usr}/user@.service`]: service('infinity'),
