@@ -54,14 +54,16 @@ function needOfRow(row: UnitLimit, growth: bigint, rejected: number): Need | nul
   if (!reached) return { tasks: used, used, lines: [measured] };
   const forks =
     rejected === 0 ? '' : ` and ${rejected} ${rejected === 1 ? 'fork was' : 'forks were'} rejected`;
-  const grown = growBy(live, growth);
-  const tasks = grown > used ? grown : used;
+  // A peak above the limit is from before the limit was lowered: room must be left above the peak, or the new limit
+  // would look reached as soon as it is set.
+  const most = used > live ? used : live;
+  const tasks = growBy(most, growth);
   return {
     tasks,
     used,
     lines: [
       `${row.name} reached its limit of ${live}${forks}: what it would have used is not known`,
-      `so at least ${live} ${growthText(growth, 'growth')} = ${grown}`,
+      `so at least ${most} ${growthText(growth, 'growth')} = ${tasks}`,
     ],
   };
 }

@@ -126,6 +126,8 @@ function lineEndAt(file: ConfFile, offset: number): string {
 function isContinuedAtEnd(file: ConfFile, capabilities: SystemdCapabilities): boolean {
   const last = file.lines.findLast((line) => line.kind !== 'comment' || !capabilities.dialect.since240);
   if (last === undefined) return false;
-  const text = Buffer.from(file.bytes.subarray(last.span.start, last.textEnd)).toString('latin1');
+  let text = Buffer.from(file.bytes.subarray(last.span.start, last.textEnd)).toString('latin1');
+  // Old systemd reads a line up to its first CR or NUL only.
+  if (capabilities.dialect.lineEnds === 'lf') text = /^[^\r\0]*/.exec(text)?.[0] ?? '';
   return (/\\*$/.exec(text)?.[0].length ?? 0) % 2 === 1;
 }

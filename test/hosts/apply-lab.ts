@@ -14,6 +14,7 @@ import { hostLimits } from '../../src/snapshot/limits.ts';
 import { readSnapshot } from '../../src/snapshot/read-snapshot.ts';
 import type { Snapshot } from '../../src/snapshot/snapshot.ts';
 import type { LabHost } from '../lab/lab.ts';
+import { pidsMax } from './program.ts';
 
 /** What the tests of applying do with a lab host, over real SSH logins. */
 export class Operator {
@@ -150,12 +151,8 @@ find etc/systemd etc/sysctl.d -type f -exec sha256sum {} + | sort`);
     return stdout.toString().split('\n');
   }
 
-  async pidsMax(unit: string): Promise<string> {
-    const { stdout } = await this.host.exec(
-      `root=/sys/fs/cgroup; [ ! -d $root/pids ] || root=$root/pids
-cat $root$(systemctl show -p ControlGroup ${unit} | cut -d= -f2)/pids.max`,
-    );
-    return stdout.toString().trim();
+  pidsMax(unit: string): Promise<string> {
+    return pidsMax(this.host, unit);
   }
 
   async runState(run: RunId): Promise<string[]> {

@@ -1,5 +1,5 @@
-import { execFile, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Plan, planSchema } from '../../src/plan/plan.ts';
@@ -7,30 +7,14 @@ import { applySchema } from '../../src/report/apply-json.ts';
 import { shellCommand } from '../../src/report/shell-quote.ts';
 import { type Status, statusSchema } from '../../src/report/status-json.ts';
 import { containersUnavailable, type LabHost, password, startContainer } from '../lab/lab.ts';
+import { Program, type Run } from './program.ts';
 
 /** The bundled program as an operator runs it, on a real host over a real sshd. */
 
-const root = join(import.meta.dirname, '../..');
-let dir = '';
-let program = '';
-
-interface Run {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+let program: Program;
 
 function tasksctl(...argv: readonly string[]): Promise<Run> {
-  return new Promise((resolve) => {
-    // A session of its own has no terminal, so nobody can be asked for a password.
-    execFile('setsid', ['-w', program, ...argv], { encoding: 'utf8' }, (error, stdout, stderr) => {
-      resolve({
-        code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1,
-        stdout,
-        stderr,
-      });
-    });
-  });
+  return program.run(...argv);
 }
 
 /** Text of a file of /proc, of a process that may be gone. */
@@ -47,29 +31,9 @@ describe.skipIf(containersUnavailable() !== null).each(['bookworm', 'trixie'] as
   let as: (user: string) => string[];
 
   beforeAll(async () => {
-    const cache = join(root, 'node_modules/.cache');
-    mkdirSync(cache, { recursive: true });
-    dir = mkdtempSync(join(cache, 'tasksctl-hosts-'));
-    program = join(dir, 'tasksctl.js');
-    execFileSync(process.execPath, [join(root, 'build.mjs')], {
-      env: { ...process.env, TASKSCTL_OUTDIR: dir },
-    });
-
+    program = Program.build();
     host = await startContainer({ suite });
-    const { ssh } = host;
-    const config = join(dir, 'ssh_config');
-    writeFileSync(
-      config,
-      [
-        `HostName ${ssh.host}`,
-        `Port ${ssh.port}`,
-        `IdentityFile ${ssh.identityFile}`,
-        'IdentitiesOnly yes',
-        `UserKnownHostsFile ${ssh.knownHostsFile}`,
-        'StrictHostKeyChecking yes',
-        '',
-      ].join('\n'),
-    );
+    const config = program.sshConfig({ lab: host });
     as = (user) => ['--ssh-config', config, '-t', `${user}@lab`];
     await host.writeFiles({
       '/etc/systemd/system/user-.slice.d/50-limits.conf': '[Slice]\nTasksMax=60\n',
@@ -83,7 +47,7 @@ describe.skipIf(containersUnavailable() !== null).each(['bookworm', 'trixie'] as
   });
   afterAll(async () => {
     await host.stop();
-    rmSync(dir, { recursive: true, force: true });
+    program.remove();
   });
 
   const status = async (...argv: readonly string[]): Promise<Status> => {
@@ -139,7 +103,7 @@ describe.skipIf(containersUnavailable() !== null).each(['bookworm', 'trixie'] as
   });
 
   it('reads the same from a saved snapshot as from the host', async () => {
-    const file = join(dir, `${suite}.json`);
+    const file = join(program.dir, `${suite}.json`);
     expect(await tasksctl('snapshot', ...as('root'), '-o', file)).toEqual({
       code: 0,
       stdout: '',
@@ -166,7 +130,7 @@ describe.skipIf(containersUnavailable() !== null).each(['bookworm', 'trixie'] as
   });
 
   it('asks for the sudo password on the terminal, and does not show it', async () => {
-    const command = [program, 'status', '--explain', 'crowd.service', ...as('alice')].join(' ');
+    const command = [program.file, 'status', '--explain', 'crowd.service', ...as('alice')].join(' ');
     const terminal = spawn('script', ['-qfec', command, '/dev/null'], { timeout: 60_000 });
     let seen = '';
     terminal.stdout.on('data', (chunk) => {
@@ -180,7 +144,7 @@ describe.skipIf(containersUnavailable() !== null).each(['bookworm', 'trixie'] as
   });
 
   it('applies with a sudo password that is in no argument, environment, file, log or output', async () => {
-    const policy = join(dir, 'secret.yaml');
+    const policy = join(program.dir, 'secret.yaml');
     writeFileSync(
       policy,
       'schema: tasksctl/policy/1\nname: secret\nunits:\n  idle.service:\n    value: 77\n',
@@ -201,7 +165,9 @@ done; rm /run/looked`;
         }
       }
     }, 100);
-    const command = [program, 'apply', '--yes', '-p', policy, '--dead-man', '120', ...as('alice')].join(' ');
+    const command = [program.file, 'apply', '--yes', '-p', policy, '--dead-man', '120', ...as('alice')].join(
+      ' ',
+    );
     const terminal = spawn('script', ['-qfec', command, '/dev/null'], { timeout: 120_000 });
     let seen = '';
     terminal.stdout.on('data', (chunk) => {
@@ -232,7 +198,7 @@ journalctl -q --no-pager | grep -F '${password}'`,
   });
 
   it('says where limits belong on systems that are images, and changes nothing', async () => {
-    const saved = join(dir, `${suite}-plan.json`);
+    const saved = join(program.dir, `${suite}-plan.json`);
     expect((await tasksctl('plan', '-o', saved, ...as('bob'))).code).toBe(0);
     const { stdout: before } = await host.exec('find /etc /var/lib -xdev | sort | sha256sum');
     const images = {
@@ -256,7 +222,7 @@ journalctl -q --no-pager | grep -F '${password}'`,
   });
 
   it('does not lock anybody out, and does not look as if all was well', async () => {
-    const policy = join(dir, 'locked.yaml');
+    const policy = join(program.dir, 'locked.yaml');
     const units = ['ssh.service', 'init.scope', 'user-0.slice'].map((unit) => `  ${unit}:\n    value: 2\n`);
     writeFileSync(policy, `schema: tasksctl/policy/1\nname: locked\nunits:\n${units.join('')}`);
     const json = await tasksctl('apply', '--yes', '--json', '-p', policy, ...as('bob'));
@@ -273,7 +239,7 @@ journalctl -q --no-pager | grep -F '${password}'`,
   });
 
   it('gives back what it was interrupted in, and says so by its exit code', async () => {
-    const policy = join(dir, 'interrupted.yaml');
+    const policy = join(program.dir, 'interrupted.yaml');
     writeFileSync(policy, 'schema: tasksctl/policy/1\nname: interrupted\nuser-default:\n  value: 555\n');
     const files = async () =>
       (await host.exec('find /etc/systemd -type f -exec sha256sum {} + | sort')).stdout;
@@ -285,26 +251,21 @@ journalctl -q --no-pager | grep -F '${password}'`,
     await host.exec(
       'cp -a $(readlink -f /usr/bin/systemctl) /opt/systemctl; mount --bind /opt/slow-systemctl $(readlink -f /usr/bin/systemctl)',
     );
-    const child = spawn('setsid', ['-w', program, 'apply', '--yes', '--json', '-p', policy, ...as('bob')]);
-    let stdout = '';
-    child.stdout.on('data', (chunk) => {
-      stdout += String(chunk);
-    });
-    const ended = new Promise((resolve) => child.on('close', resolve));
+    const running = program.start('apply', '--yes', '--json', '-p', policy, ...as('bob'));
     await host.exec('until [ -e /run/reloading ]; do sleep 0.1; done');
-    const pid = readQuietly(`/proc/${child.pid}/task/${child.pid}/children`).trim();
-    process.kill(Number(pid === '' ? child.pid : pid), 'SIGINT');
-    expect(await ended).toBe(130);
+    running.child.kill('SIGINT');
+    const { code, stdout } = await running.ended;
+    expect(code).toBe(130);
     expect(JSON.parse(stdout)).toMatchObject({ result: { kind: 'restored', reason: 'cut' } });
     await host.exec('umount $(readlink -f /usr/bin/systemctl)');
     expect(await files()).toEqual(before);
   });
 
   it('does not talk to a host whose key it does not know', async () => {
-    const config = join(dir, 'stranger');
+    const config = join(program.dir, 'stranger');
     writeFileSync(
       config,
-      `HostName ${host.ssh.host}\nPort ${host.ssh.port}\nUserKnownHostsFile ${dir}/none\n`,
+      `HostName ${host.ssh.host}\nPort ${host.ssh.port}\nUserKnownHostsFile ${program.dir}/none\n`,
     );
     const run = await tasksctl('status', '--json', '--ssh-config', config, '-t', 'root@lab');
     expect(run).toMatchObject({ code: 4, stdout: '' });

@@ -1,19 +1,16 @@
-import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
 import { release } from 'node:os';
-import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { planSchema } from '../../src/plan/plan.ts';
 import { type DiagnosisJson, diagnosisSchema } from '../../src/report/diagnose-json.ts';
 import { planCommand } from '../../src/report/diagnose-text.ts';
 import { containersUnavailable, type LabHost, type Suite, startContainer } from '../lab/lab.ts';
+import { Program, type Run } from './program.ts';
 
 /** Each cause of a rejected fork, provoked for real; the bundled program has to name it. */
 
-const root = join(import.meta.dirname, '../..');
-let dir = '';
-let program = '';
+let program: Program | undefined;
 
 /** Tries to start `$1` tasks, keeps those it got, and says in a file of /run when it has tried. */
 const crowd = `#!/usr/bin/perl
@@ -42,37 +39,10 @@ const files = {
   '/etc/systemd/system/tight.service': service('tight', 60, 'User=dora\nLimitNPROC=25\n'),
 };
 
-interface Run {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function tasksctl(argv: readonly string[]): Promise<Run> {
-  return new Promise((resolve) => {
-    execFile('setsid', ['-w', program, ...argv], { encoding: 'utf8' }, (error, stdout, stderr) => {
-      resolve({
-        code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1,
-        stdout,
-        stderr,
-      });
-    });
-  });
-}
-
 beforeAll(() => {
-  if (containersUnavailable() !== null) return;
-  const cache = join(root, 'node_modules/.cache');
-  mkdirSync(cache, { recursive: true });
-  dir = mkdtempSync(join(cache, 'tasksctl-diagnose-'));
-  program = join(dir, 'tasksctl.js');
-  execFileSync(process.execPath, [join(root, 'build.mjs')], {
-    env: { ...process.env, TASKSCTL_OUTDIR: dir },
-  });
+  if (containersUnavailable() === null) program = Program.build();
 });
-afterAll(() => {
-  if (dir !== '') rmSync(dir, { recursive: true, force: true });
-});
+afterAll(() => program?.remove());
 
 /** Since Linux 6.14 each pid namespace has a kernel.pid_max of its own. */
 function ownPidMax(): boolean {
@@ -82,23 +52,13 @@ function ownPidMax(): boolean {
 
 class Subject {
   readonly host: LabHost;
+  readonly #program: Program;
   readonly #source: readonly string[];
 
-  constructor(host: LabHost) {
-    const { ssh } = host;
-    const config = join(dir, `ssh_config-${host.name}`);
-    const lines = [
-      `HostName ${ssh.host}`,
-      `Port ${ssh.port}`,
-      `IdentityFile ${ssh.identityFile}`,
-      'IdentitiesOnly yes',
-      `UserKnownHostsFile ${ssh.knownHostsFile}`,
-      'StrictHostKeyChecking yes',
-      '',
-    ];
-    writeFileSync(config, lines.join('\n'));
+  constructor(program: Program, host: LabHost) {
     this.host = host;
-    this.#source = ['-t', 'root@lab', '--ssh-config', config];
+    this.#program = program;
+    this.#source = ['-t', 'root@lab', '--ssh-config', program.sshConfig({ lab: host })];
   }
 
   async sh(script: string): Promise<string> {
@@ -112,11 +72,11 @@ class Subject {
   }
 
   text(...focus: readonly string[]): Promise<Run> {
-    return tasksctl(['diagnose', ...this.#source, ...focus]);
+    return this.#program.run('diagnose', ...this.#source, ...focus);
   }
 
   async diagnose(...focus: readonly string[]): Promise<DiagnosisJson> {
-    const { code, stdout, stderr } = await tasksctl(['diagnose', '--json', ...this.#source, ...focus]);
+    const { code, stdout, stderr } = await this.#program.run('diagnose', '--json', ...this.#source, ...focus);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     return diagnosisSchema.parse(JSON.parse(stdout));
   }
@@ -125,7 +85,10 @@ class Subject {
   async planned(verdict: DiagnosisJson['verdicts'][number] | undefined): Promise<[string, string][]> {
     const policy = verdict?.remedy?.policy;
     if (policy == null) throw new Error('no policy');
-    const command = planCommand(policy, this.#source).replace(/ tasksctl plan /, ` ${program} plan --json `);
+    const command = planCommand(policy, this.#source).replace(
+      / tasksctl plan /,
+      ` ${this.#program.file} plan --json `,
+    );
     const { stdout } = await promisify(execFile)('sh', ['-c', command]);
     const { changes, refused } = planSchema.parse(JSON.parse(stdout));
     expect(refused).toEqual([]);
@@ -141,7 +104,8 @@ describe.skipIf(containersUnavailable() !== null).each<Suite>(['bullseye', 'book
     let on: Subject;
 
     beforeAll(async () => {
-      on = new Subject(await startContainer({ suite }));
+      if (program === undefined) throw new Error('the program was not built');
+      on = new Subject(program, await startContainer({ suite }));
       await on.host.writeFiles(files);
       await on.sh(`for user in dora:x:${uid} erin:x:${uid + 1}; do echo $user:100::/:/bin/sh; done >>/etc/passwd
         systemctl daemon-reload`);

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { planSchema } from '../../src/plan/plan.ts';
 import { applySchema, rollbackSchema, verifySchema } from '../../src/report/apply-json.ts';
 import { statusSchema } from '../../src/report/status-json.ts';
 import { containersUnavailable, type LabHost, type Suite, startContainer } from '../lab/lab.ts';
+import { bundle, pidsMax } from './program.ts';
 
 /** The program as it is installed, run by root on the very host it is about. */
 
@@ -28,9 +28,7 @@ describe.skipIf(containersUnavailable() !== null).each(suites)('on %s itself', (
   beforeAll(async () => {
     host = await startContainer({ suite });
     const dist = mkdtempSync(join(tmpdir(), 'tasksctl-dist-'));
-    execFileSync(process.execPath, [join(root, 'build.mjs')], {
-      env: { ...process.env, TASKSCTL_OUTDIR: dist },
-    });
+    bundle(dist);
     await host.writeFiles({
       '/opt/tasksctl/package.json': readFileSync(join(root, 'package.json')),
       ...Object.fromEntries(filesBelow(dist, '/opt/tasksctl/dist')),
@@ -55,10 +53,6 @@ while [ "$(cat /sys/fs/cgroup/pids/system.slice/crowd.service/pids.current)" -lt
     expect({ code: run.code, stderr }).toEqual({ code, stderr: '' });
     return schema.parse(JSON.parse(run.stdout.toString()));
   }
-  async function pidsMax(): Promise<string> {
-    const { stdout } = await host.exec('cat /sys/fs/cgroup/pids/system.slice/crowd.service/pids.max');
-    return stdout.toString().trim();
-  }
 
   it('reads, plans, applies, verifies and undoes', async () => {
     const status = await tasksctl(statusSchema, 0, 'status --unit crowd.service');
@@ -78,13 +72,13 @@ while [ "$(cat /sys/fs/cgroup/pids/system.slice/crowd.service/pids.current)" -lt
 
     const applied = await tasksctl(applySchema, 0, 'apply --yes');
     expect(applied.result).toMatchObject({ kind: 'applied' });
-    expect(await pidsMax()).toBe(wanted);
+    expect(await pidsMax(host, 'crowd.service')).toBe(wanted);
     expect((await tasksctl(planSchema, 0, 'plan --detailed-exitcode')).changes).toEqual([]);
     expect(await tasksctl(applySchema, 0, 'apply --yes')).toMatchObject({ result: { kind: 'nothing' } });
     expect(await tasksctl(verifySchema, 0, 'verify')).toMatchObject({ holds: true });
 
     expect(await tasksctl(rollbackSchema, 0, 'rollback --yes')).toMatchObject({ kind: 'rolled-back' });
-    expect(await pidsMax()).toBe('20');
+    expect(await pidsMax(host, 'crowd.service')).toBe('20');
     const { stdout } = await host.exec('find /etc -name "*tasksctl*"');
     expect(stdout.toString()).toBe('');
   });

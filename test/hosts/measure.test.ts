@@ -1,5 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,61 +8,15 @@ import { Recorder } from '../../src/measure/recorder.ts';
 import { planSchema } from '../../src/plan/plan.ts';
 import { recommendSchema } from '../../src/report/recommend-json.ts';
 import { containersUnavailable, type LabHost, startContainer } from '../lab/lab.ts';
+import { Program, until } from './program.ts';
 
 /** Measuring real hosts over a real sshd, where what there is to measure is known. */
 
 const root = join(import.meta.dirname, '../..');
-let dir = '';
-let program = '';
+let program: Program;
 
-interface Run {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** A tasksctl that is running. */
-class Running {
-  readonly child: ChildProcess;
-  stdout = '';
-  stderr = '';
-  readonly ended: Promise<Run>;
-
-  constructor(argv: readonly string[]) {
-    this.child = spawn(process.execPath, [program, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
-    this.child.stdout?.on('data', (chunk) => {
-      this.stdout += String(chunk);
-    });
-    this.child.stderr?.on('data', (chunk) => {
-      this.stderr += String(chunk);
-    });
-    this.ended = new Promise((resolve) => {
-      this.child.on('close', (code) =>
-        resolve({ code: code ?? -1, stdout: this.stdout, stderr: this.stderr }),
-      );
-    });
-  }
-}
-
-function tasksctl(...argv: readonly string[]): Promise<Run> {
-  return new Running(argv).ended;
-}
-
-function sshConfig(hosts: Readonly<Record<string, LabHost>>): string {
-  return Object.entries(hosts)
-    .map(([name, { ssh }]) =>
-      [
-        `Host ${name}`,
-        `HostName ${ssh.host}`,
-        `Port ${ssh.port}`,
-        `IdentityFile ${ssh.identityFile}`,
-        'IdentitiesOnly yes',
-        `UserKnownHostsFile ${ssh.knownHostsFile}`,
-        'StrictHostKeyChecking yes',
-        '',
-      ].join('\n'),
-    )
-    .join('\n');
+function unitOf({ units }: HostProfile, name: string): UnitProfile | undefined {
+  return units.find(({ unit }) => unit === name);
 }
 
 /** Forks so many processes that sleep, and is one more itself; then tries for one more again and again. */
@@ -73,27 +26,10 @@ while ($ARGV[1]) { my $pid = fork; if (defined $pid && $pid == 0) { exit } selec
 sleep;
 `;
 
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const patience = Date.now() + 60_000;
-  while (!(await holds())) {
-    if (Date.now() > patience) throw new Error(`waited in vain until ${what}`);
-    await sleep(200);
-  }
-}
-
 beforeAll(() => {
-  if (containersUnavailable() !== null) return;
-  const cache = join(root, 'node_modules/.cache');
-  mkdirSync(cache, { recursive: true });
-  dir = mkdtempSync(join(cache, 'tasksctl-measure-'));
-  program = join(dir, 'tasksctl.js');
-  execFileSync(process.execPath, [join(root, 'build.mjs')], {
-    env: { ...process.env, TASKSCTL_OUTDIR: dir },
-  });
+  if (containersUnavailable() === null) program = Program.build();
 });
-afterAll(() => {
-  if (dir !== '') rmSync(dir, { recursive: true, force: true });
-});
+afterAll(() => program?.remove());
 
 async function startHost(suite: 'bullseye' | 'bookworm' | 'trixie'): Promise<LabHost> {
   const host = await startContainer({ suite });
@@ -125,16 +61,13 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
     let as: (user: string) => string[];
     beforeAll(async () => {
       host = await startHost(suite);
-      const config = join(dir, `${suite}.ssh_config`);
-      writeFileSync(config, sshConfig({ lab: host }));
+      const config = program.sshConfig({ lab: host });
       as = (user) => ['--ssh-config', config, '-t', `${user}@lab`];
     });
     afterAll(async () => {
       await host.stop();
     });
 
-    const unitOf = ({ units }: HostProfile, name: string): UnitProfile | undefined =>
-      units.find(({ unit }) => unit === name);
     const hostOf = (text: string): HostProfile => {
       const [measured] = profileSchema.parse(JSON.parse(text)).hosts;
       if (measured === undefined) throw new Error('no host was measured');
@@ -145,8 +78,8 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
       Number((await host.exec('pgrep -u bob -x "sh|sleep" | wc -l')).stdout.toString());
 
     it('counts what there is, as a user without rights, what starts meanwhile, and what is refused', async () => {
-      const file = join(dir, `${suite}.json`);
-      const running = new Running(['measure', ...as('carol'), '-d', '8s', '--interval', '500ms', '-o', file]);
+      const file = join(program.dir, `${suite}.json`);
+      const running = program.start('measure', ...as('carol'), '-d', '8s', '--interval', '500ms', '-o', file);
       await until(
         'it measures',
         async () => (await host.exec('pgrep -u carol -x sleep', { check: false })).code === 0,
@@ -181,7 +114,7 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
       const users = unitOf(measured, 'user-.slice');
       expect(users?.members?.length).toBeGreaterThan(0);
 
-      const recommended = await tasksctl('recommend', file, '--json');
+      const recommended = await program.run('recommend', file, '--json');
       const { units, capacity } = recommendSchema.parse(JSON.parse(recommended.stdout));
       expect(units.find(({ unit }) => unit === 'tight.service')).toMatchObject({
         truncated: true,
@@ -196,18 +129,18 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
 
     it('plans by what was measured of a unit that does not run now', async () => {
       await host.exec('systemctl stop tight.service crowd.service');
-      const policy = join(dir, 'policy.yaml');
+      const policy = join(program.dir, 'policy.yaml');
       writeFileSync(
         policy,
         'schema: tasksctl/policy/1\nname: p\nunits: { tight.service: {}, crowd.service: { value: 30 } }\n',
       );
-      const run = await tasksctl(
+      const run = await program.run(
         'plan',
         ...as('root'),
         '--policy',
         policy,
         '--profile',
-        join(dir, `${suite}.json`),
+        join(program.dir, `${suite}.json`),
         '--json',
       );
       expect(run.code).toBe(0);
@@ -226,8 +159,8 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
     });
 
     it('keeps what was measured when it is interrupted, and leaves nothing running', async () => {
-      const file = join(dir, `${suite}-interrupted.json`);
-      const running = new Running(['measure', ...as('bob'), '-d', '10m', '--interval', '300ms', '-o', file]);
+      const file = join(program.dir, `${suite}-interrupted.json`);
+      const running = program.start('measure', ...as('bob'), '-d', '10m', '--interval', '300ms', '-o', file);
       await until('it measures', async () => (await bobs()) >= 2);
       await sleep(2000);
       running.child.kill('SIGINT');
@@ -241,7 +174,7 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
     });
 
     it('ends on the host when the connection is cut', async () => {
-      const running = new Running(['measure', ...as('bob'), '-d', '10m', '--interval', '300ms']);
+      const running = program.start('measure', ...as('bob'), '-d', '10m', '--interval', '300ms');
       await until('it measures', async () => (await bobs()) >= 2);
       running.child.kill('SIGKILL');
       await running.ended;
@@ -249,8 +182,8 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
     });
 
     it('keeps what it has when the host ends the connection', async () => {
-      const file = join(dir, `${suite}-cut.json`);
-      const running = new Running(['measure', ...as('bob'), '-d', '10m', '--interval', '300ms', '-o', file]);
+      const file = join(program.dir, `${suite}-cut.json`);
+      const running = program.start('measure', ...as('bob'), '-d', '10m', '--interval', '300ms', '-o', file);
       await until('it measures', async () => (await bobs()) >= 2);
       await sleep(2000);
       await host.exec('pkill -KILL -u bob -x "sshd|sshd-session"');
@@ -278,7 +211,7 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
         const { stdout } = await host.exec('cd /var/lib/tasksctl/samples && ls', { check: false });
         return /\.samples\.gz\n.*\.samples\n/.test(stdout.toString());
       });
-      const run = await tasksctl('measure', ...as('carol'), '--collect', '--json');
+      const run = await program.run('measure', ...as('carol'), '--collect', '--json');
       expect(run).toMatchObject({ code: 0, stderr: '' });
       const measured = hostOf(run.stdout);
       expect(measured.samples).toBeGreaterThan(4);
@@ -291,7 +224,7 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
         { check: false },
       );
       expect(stdout.toString()).toBe('');
-      const none = await tasksctl('measure', ...as('carol'), '--collect');
+      const none = await program.run('measure', ...as('carol'), '--collect');
       expect(none).toMatchObject({ code: 1 });
       expect(none.stderr).toContain('there are no samples');
     });
@@ -320,19 +253,19 @@ describe.skipIf(containersUnavailable() !== null)('two hosts', () => {
     const [a, b] = await Promise.all([startHost('bookworm'), startHost('trixie')]);
     try {
       await b.exec('systemctl stop crowd.service');
-      const config = join(dir, 'two.ssh_config');
-      writeFileSync(config, `${sshConfig({ a, b })}\nHost c\nHostName 127.0.0.1\nPort 1\n`);
+      const config = program.sshConfig({ a, b });
+      appendFileSync(config, 'Host c\nHostName 127.0.0.1\nPort 1\n');
       const targets = ['--ssh-config', config, '-t', 'root@a', '-t', 'root@b'];
       const started = Date.now();
-      const both = await tasksctl('measure', ...targets, '-d', '6s', '--json');
+      const both = await program.run('measure', ...targets, '-d', '6s', '--json');
       expect(both.code).toBe(0);
       expect(Date.now() - started).toBeLessThan(60_000);
       const { hosts } = profileSchema.parse(JSON.parse(both.stdout));
       // The cgroup of a stopped service may stay for a while, empty.
       const crowds = hosts.map((measured) => unitOf(measured, 'crowd.service')?.peak ?? 0);
       expect(crowds.sort((x, y) => x - y)).toEqual([0, 37]);
-      const file = join(dir, 'some.json');
-      const some = await tasksctl('measure', ...targets, '-t', 'root@c', '-d', '2s', '-o', file);
+      const file = join(program.dir, 'some.json');
+      const some = await program.run('measure', ...targets, '-t', 'root@c', '-d', '2s', '-o', file);
       expect(some.code).toBe(3);
       expect(some.stderr).toMatch(/^error: root@c: /m);
       expect(existsSync(file)).toBe(true);

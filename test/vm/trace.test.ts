@@ -1,9 +1,7 @@
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DiagnosisJson, diagnosisSchema } from '../../src/report/diagnose-json.ts';
 import { traceSchema } from '../../src/report/trace-json.ts';
+import { Program, type Running } from '../hosts/program.ts';
 import { type LabHost, labUnavailable, startVm } from '../lab/lab.ts';
 
 /**
@@ -11,7 +9,6 @@ import { type LabHost, labUnavailable, startVm } from '../lab/lab.ts';
  * an emulated machine.
  */
 
-const root = join(import.meta.dirname, '../..');
 /** Emulation is slow, and the machine under it may be busy. */
 const PATIENCE = ['--timeout', '200'];
 
@@ -39,33 +36,14 @@ sleep if $stay;
 `;
 
 describe.skipIf(labUnavailable() !== null)('trace, and diagnose of a whole kernel', () => {
-  let dir = '';
-  let program = '';
+  let program: Program;
   let host: LabHost;
   let source: string[] = [];
 
   beforeAll(async () => {
-    const cache = join(root, 'node_modules/.cache');
-    mkdirSync(cache, { recursive: true });
-    dir = mkdtempSync(join(cache, 'tasksctl-trace-'));
-    program = join(dir, 'tasksctl.js');
-    execFileSync(process.execPath, [join(root, 'build.mjs')], {
-      env: { ...process.env, TASKSCTL_OUTDIR: dir },
-    });
+    program = Program.build();
     host = await startVm({ suite: 'bookworm' });
-    const { ssh } = host;
-    const config = join(dir, 'ssh_config');
-    const lines = [
-      `HostName ${ssh.host}`,
-      `Port ${ssh.port}`,
-      `IdentityFile ${ssh.identityFile}`,
-      'IdentitiesOnly yes',
-      `UserKnownHostsFile ${ssh.knownHostsFile}`,
-      'StrictHostKeyChecking yes',
-      '',
-    ];
-    writeFileSync(config, lines.join('\n'));
-    source = ['-t', 'root@lab', '--ssh-config', config, ...PATIENCE];
+    source = ['-t', 'root@lab', '--ssh-config', program.sshConfig({ lab: host }), ...PATIENCE];
     await host.writeFiles({
       '/usr/local/bin/fill': fill,
       '/etc/systemd/system/full.service': '[Service]\nTasksMax=10\nExecStart=/usr/local/bin/fill 3 1\n',
@@ -79,7 +57,7 @@ describe.skipIf(labUnavailable() !== null)('trace, and diagnose of a whole kerne
   }, 400_000);
   afterAll(async () => {
     await host?.stop();
-    if (dir !== '') rmSync(dir, { recursive: true, force: true });
+    program?.remove();
   });
 
   const sh = async (script: string): Promise<string> =>
@@ -95,24 +73,15 @@ describe.skipIf(labUnavailable() !== null)('trace, and diagnose of a whole kerne
   };
 
   /** Starts to trace and waits until the probes are set. */
-  async function start(
-    ...options: readonly string[]
-  ): Promise<{ child: ChildProcess; ended: Promise<{ code: number | null; stdout: string }> }> {
-    const child = spawn(program, ['trace', ...source, ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
-    let stdout = '';
-    child.stdout.on('data', (chunk) => {
-      stdout += String(chunk);
-    });
-    const ended = new Promise<{ code: number | null; stdout: string }>((resolve) => {
-      child.on('close', (code) => resolve({ code, stdout }));
-    });
+  async function start(...options: readonly string[]): Promise<Running> {
+    const running = program.start('trace', ...source, ...options);
     await expect
       .poll(() => sh('cat /sys/kernel/tracing/instances/tasksctl_*/events/tasksctl_*/forkret/enable || :'), {
         timeout: 120_000,
         interval: 500,
       })
       .toBe('1');
-    return { child, ended };
+    return running;
   }
 
   const filled =
@@ -179,11 +148,8 @@ describe.skipIf(labUnavailable() !== null)('trace, and diagnose of a whole kerne
   });
 
   const diagnose = async (...focus: readonly string[]): Promise<DiagnosisJson> => {
-    const stdout = await new Promise<string>((resolve, reject) => {
-      execFile(program, ['diagnose', '--json', ...source, ...focus], (error, out, err) =>
-        error === null ? resolve(out) : reject(new Error(err)),
-      );
-    });
+    const { code, stdout, stderr } = await program.run('diagnose', '--json', ...source, ...focus);
+    if (code !== 0) throw new Error(stderr);
     return diagnosisSchema.parse(JSON.parse(stdout));
   };
 
