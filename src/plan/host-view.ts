@@ -35,10 +35,7 @@ export function viewHost(snapshot: Snapshot, ctx: ResolveContext, limits: HostLi
   return {
     snapshot,
     ctx,
-    persistent: {
-      ...ctx,
-      unitPath: ctx.unitPath.filter((directory) => !RUNTIME.includes(`${directory}/`)),
-    },
+    persistent: persistentContext(ctx),
     limits,
     base: limits.kernel.systemTasksMax ?? FALLBACK_SYSTEM_TASKS_MAX,
     rows: new Map(limits.units.filter(({ type }) => type !== 'cgroup').map((row) => [row.name, row])),
@@ -49,6 +46,19 @@ export function viewHost(snapshot: Snapshot, ctx: ResolveContext, limits: HostLi
     },
     isLoginUnit: (name) => operators.has(name) || LOGIN_UNIT.test(name),
   };
+}
+
+const persistent = new WeakMap<ResolveContext, ResolveContext>();
+
+/** The context without the directories that a reboot empties, made once. */
+function persistentContext(ctx: ResolveContext): ResolveContext {
+  let found = persistent.get(ctx);
+  if (found === undefined) {
+    const unitPath = ctx.unitPath.filter((directory) => !RUNTIME.includes(`${directory}/`));
+    found = { ...ctx, unitPath };
+    persistent.set(ctx, found);
+  }
+  return found;
 }
 
 /** What a login runs through or below, whoever logs in. */

@@ -1,6 +1,6 @@
 import type { Diagnostic } from '../systemd/diagnostic.ts';
 import type { FileEdit } from '../systemd/file-tree.ts';
-import type { ResolveContext } from '../systemd/resolve.ts';
+import { editContext, type ResolveContext } from '../systemd/resolve.ts';
 import { type OwnFile, ownFileText, ownPath } from './own-file.ts';
 
 /** A value that is to be written into a file of ours. */
@@ -41,7 +41,7 @@ export function place<T extends Target>(ctx: ResolveContext, targets: readonly T
       else placed.set(target, made);
     }
     const edits = [...placed.values()].flatMap((made) => made.edits);
-    const after = edits.length === 0 ? ctx : { ...ctx, tree: ctx.tree.withEdits(edits) };
+    const after = editContext(ctx, edits);
     for (const target of placed.keys()) {
       const obstacle = target.obstacle(after);
       if (obstacle !== null) obstacles.set(target, obstacle);

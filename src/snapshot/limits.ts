@@ -1,7 +1,14 @@
 import type { Diagnostic } from '../systemd/diagnostic.ts';
 import { compareBytes } from '../systemd/file-tree.ts';
 import { lint } from '../systemd/lint.ts';
-import { type ResolveContext, type ResolvedLimit, resolveUnit, unitTasksMax } from '../systemd/resolve.ts';
+import type { UnitIndex } from '../systemd/load-path.ts';
+import {
+  type ResolveContext,
+  type ResolvedLimit,
+  resolveUnit,
+  unitIndex,
+  unitTasksMax,
+} from '../systemd/resolve.ts';
 import { resolveManagerConf } from '../systemd/resolve-manager-conf.ts';
 import {
   compareTaskCount,
@@ -121,25 +128,27 @@ export function hostLimits(
 
 /** A user whose slice has no file of its own: what a user nobody has named gets. */
 export function unnamedUserSlice(ctx: ResolveContext): string {
-  const named = new Set(namedUserSlices(ctx));
+  const taken = new Set(namedUserSlices(ctx));
   // Above every range that systemd's uid allocation documents, and below the 2^31 some programs stop at.
   let uid = 2_147_483_000;
-  while (named.has(userSlice(uid))) uid -= 1;
+  while (taken.has(userSlice(uid))) uid -= 1;
   return userSlice(uid);
 }
 
+const named = new WeakMap<UnitIndex, readonly string[]>();
+
 /** Slices of single users that have a file or a drop-in directory of their own, be it for something else. */
-export function namedUserSlices({ tree, unitPath }: ResolveContext): string[] {
-  const slices = new Set<string>();
-  for (const directory of unitPath) {
-    for (const name of tree.list(directory)) {
-      const slice = name.startsWith('user-')
-        ? /^(user-[0-9]{1,10}\.slice)(?:\.d)?$/.exec(name)?.[1]
-        : undefined;
-      if (slice !== undefined) slices.add(slice);
-    }
+export function namedUserSlices(ctx: ResolveContext): readonly string[] {
+  const index = unitIndex(ctx);
+  let slices = named.get(index);
+  if (slices === undefined) {
+    const names = ctx.unitPath.flatMap((directory) => ctx.tree.list(directory));
+    slices = [
+      ...new Set(names.flatMap((name) => /^(user-[0-9]{1,10}\.slice)(?:\.d)?$/.exec(name)?.[1] ?? [])),
+    ];
+    named.set(index, slices);
   }
-  return [...slices];
+  return slices;
 }
 
 function kernelLimits(snapshot: Snapshot, ctx: ResolveContext | null): HostLimits['kernel'] {

@@ -43,17 +43,29 @@ const MEANT = /tasks?_?-?max|max_?-?tasks?/i;
 export function lint(ctx: ResolveContext, { units }: { readonly units: Iterable<string> }): Diagnostic[] {
   const diagnostics: Diagnostic[] = [];
   const known = [...units];
-  const unitDirs = new Set(ctx.unitPath.flatMap((dir) => [dir, ctx.tree.realPath(dir) ?? dir]));
-  for (const entry of ctx.tree.entries()) {
-    if (!isMeant(ctx, entry)) continue;
-    const role = roleOf(ctx, entry.path, unitDirs);
-    if (role === null) continue;
-    diagnostics.push(...lintFile(ctx, entry.path, role, known));
-  }
+  for (const { path, role } of filesMeant(ctx)) diagnostics.push(...lintFile(ctx, path, role, known));
   diagnostics.push(...lintLinks(ctx), ...lintManagerConf(ctx));
   return diagnostics.sort(
     (a, b) => order(a.file ?? '', b.file ?? '') || (a.line ?? 0) - (b.line ?? 0) || order(a.code, b.code),
   );
+}
+
+const meantFiles = new WeakMap<ResolveContext, readonly { readonly path: string; readonly role: Role }[]>();
+
+/** The files that are meant to set a task limit, looked for once. */
+function filesMeant(ctx: ResolveContext): readonly { readonly path: string; readonly role: Role }[] {
+  let files = meantFiles.get(ctx);
+  if (files === undefined) {
+    const unitDirs = new Set(ctx.unitPath.flatMap((dir) => [dir, ctx.tree.realPath(dir) ?? dir]));
+    files = [...ctx.tree.entries()]
+      .filter((entry) => isMeant(ctx, entry))
+      .flatMap(({ path }) => {
+        const role = roleOf(ctx, path, unitDirs);
+        return role === null ? [] : [{ path, role }];
+      });
+    meantFiles.set(ctx, files);
+  }
+  return files;
 }
 
 /** Drop-in directories that are links systemd does not follow. */

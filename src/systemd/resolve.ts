@@ -1,7 +1,7 @@
 import type { SystemdCapabilities } from './capabilities.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import type { ConfFile } from './dialect.ts';
-import type { FileTree } from './file-tree.ts';
+import type { FileEdit, FileTree } from './file-tree.ts';
 import { MAY_TEMPLATE, UnitIndex } from './load-path.ts';
 import { type ReadConf, readConf } from './read-conf.ts';
 import { type FoundAssignment, settleLimit } from './settle-limit.ts';
@@ -91,6 +91,9 @@ export function tasksMaxSection(type: UnitType): string | null {
 const indexes = new WeakMap<ResolveContext, UnitIndex>();
 const resolved = new WeakMap<ResolveContext, Map<string, ResolvedUnit>>();
 
+/** How many units of a context are kept in mind. */
+const MOST_RESOLVED = 4096;
+
 /** The index of a context's unit directories, made once. */
 export function unitIndex(ctx: ResolveContext): UnitIndex {
   let index = indexes.get(ctx);
@@ -99,6 +102,35 @@ export function unitIndex(ctx: ResolveContext): UnitIndex {
     indexes.set(ctx, index);
   }
   return index;
+}
+
+/** Contexts after edits, by what they were before and which files were edited. */
+const edited = new WeakMap<ResolveContext, Map<string, ResolveContext>>();
+
+/** How many sets of edited files of a context are kept in mind. */
+const MOST_EDITED = 64;
+
+/**
+ * The context after edits. Hosts of one image mostly have the same files written, with other numbers in them: what
+ * depends on which files there are, and not on their bytes, is made once.
+ */
+export function editContext(ctx: ResolveContext, edits: readonly FileEdit[]): ResolveContext {
+  if (edits.length === 0) return ctx;
+  let known = edited.get(ctx);
+  if (known === undefined) {
+    known = new Map();
+    edited.set(ctx, known);
+  }
+  const kindOf = ({ content }: FileEdit): string =>
+    content === null ? 'removed' : content.length === 0 ? 'empty' : 'written';
+  const files = edits.map((edit) => `${kindOf(edit)} ${edit.path}`).join('\0');
+  const like = known.get(files);
+  const after = { ...ctx, tree: ctx.tree.withEdits(edits, like?.tree) };
+  if (like === undefined) {
+    if (known.size >= MOST_EDITED) known.clear();
+    known.set(files, after);
+  } else indexes.set(after, unitIndex(like));
+  return after;
 }
 
 /**
@@ -113,6 +145,8 @@ export function resolveUnit(ctx: ResolveContext, name: string): ResolvedUnit {
   }
   let unit = units.get(name);
   if (unit === undefined) {
+    // Over many hosts of one image the names of sessions and containers never end.
+    if (units.size >= MOST_RESOLVED) units.clear();
     unit = resolveAnew(ctx, name);
     units.set(name, unit);
   }

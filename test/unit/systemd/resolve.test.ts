@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FileTree } from '../../../src/systemd/file-tree.ts';
 import {
+  editContext,
   type ResolveContext,
   type ResolvedUnit,
   resolveUnit,
@@ -239,6 +240,47 @@ describe('resolveUnit', () => {
         const files = Object.fromEntries(others.map(([p, d, n]) => [`${p}/${d}/${n}.conf`, slice('1')]));
         const path = `${place}/${dir}/zzz.conf`;
         expect(limit({ ...files, [path]: slice('2') }, 'user-1000.slice')).toBe(`2 ${path}:2`);
+      }),
+    );
+  });
+});
+
+describe('editContext', () => {
+  it('gives what a context made of the edited files gives, the second time and with other bytes too', () => {
+    const paths = fc.constantFrom(
+      `${etc}/a.service`,
+      `${etc}/b.service`,
+      `${usr}/a.service`,
+      `${etc}/a.service.d/x.conf`,
+      `${etc}/b.service.d/y.conf`,
+      `${usr}/service.d/z.conf`,
+      `${etc}/link.d/x.conf`,
+    );
+    const texts = fc.constantFrom(
+      service('1'),
+      service('2'),
+      '',
+      '->/etc/systemd/system/a.service',
+      '->link.d',
+    );
+    const edits = fc.array(fc.tuple(paths, fc.constantFrom(service('3'), '', null)), { maxLength: 3 });
+    const versions = fc.constantFrom(238, 247, 262);
+    fc.assert(
+      fc.property(fc.dictionary(paths, texts), edits, versions, (files, wanted, version) => {
+        const before = context(version, { ...files, [`${etc}/b.service.d`]: '->/etc/systemd/system/link.d' });
+        const attempt = (value: string) => {
+          const made = wanted.map(([path, text]) => ({
+            path,
+            content: text === null ? null : Buffer.from(text.replace('3', value)),
+          }));
+          const after = editContext(before, made);
+          const anew = { ...before, tree: before.tree.withEdits(made) };
+          for (const name of ['a.service', 'b.service', 'c.service']) {
+            expect(resolveUnit(after, name)).toEqual(resolveUnit(anew, name));
+          }
+        };
+        attempt('3');
+        attempt('4');
       }),
     );
   });
