@@ -236,9 +236,9 @@ describe.skipIf(containersUnavailable() !== null).each<Suite>(['bullseye', 'book
       });
     });
 
-    it.runIf(suite === 'bookworm')(
-      'names the limit of 12,288 that 13,000 sleeps of a user run into',
-      async () => {
+    // So many processes take a while: once is enough.
+    if (suite === 'bookworm') {
+      it('names the limit of 12,288 that 13,000 sleeps of a user run into', async () => {
         await on.host.writeFiles({
           '/etc/systemd/system/user-.slice.d/50-limits.conf': '[Slice]\nTasksMax=12288\n',
           '/usr/local/bin/sleeps':
@@ -264,8 +264,8 @@ describe.skipIf(containersUnavailable() !== null).each<Suite>(['bullseye', 'book
           },
         ]);
         await on.sh('systemctl kill -s KILL session-y.scope');
-      },
-    );
+      });
+    }
 
     it.skipIf(!ownPidMax())('names a pid namespace that has run out of ids', async () => {
       await on.crowd(

@@ -90,14 +90,22 @@ export function containersUnavailable(): string | null {
   return labUnavailable();
 }
 
-/** Starts a container host; returns when its boot has finished and sshd answers. Systemd 258 and later need a VM. */
-export async function startContainer(options: { suite: Suite; name?: string }): Promise<LabHost> {
+/**
+ * Starts a container host; returns when its boot has finished and sshd answers. Systemd 258 and later need a VM.
+ * `packages`: Debian packages it is to have besides; the first host with them takes the time to install them.
+ */
+export async function startContainer(options: {
+  suite: Suite;
+  name?: string;
+  packages?: readonly string[];
+}): Promise<LabHost> {
   const { suite } = options;
   const why = containersUnavailable();
   if (why !== null) throw new Error(`no lab container: ${why}`);
   if (suite === 'forky') throw new Error('no lab container: systemd of forky has no cgroup v1; use startVm');
   const name = hostName(options.name, suite);
-  const base = await buildBase(suite);
+  const { packages = [] } = options;
+  const base = await buildBase(suite, ...(packages.length === 0 ? [] : [`--with=${packages.join(',')}`]));
   const supervisor = new Supervisor(name, 'container', [name, base]);
   try {
     let pid = Number(await supervisor.next('init'));
