@@ -1,3 +1,5 @@
+import type { Diagnostic } from '../systemd/diagnostic.ts';
+
 /** One machine an inventory names. */
 export interface InventoryHost {
   /** Its name in the inventory: unique there; what `--limit`, the journal and results call it. */
@@ -6,11 +8,14 @@ export interface InventoryHost {
   readonly target: string;
   /** The groups it is in, directly or through their children, without `all`; sorted. */
   readonly groups: readonly string[];
-  /** The private key to log in with (`ansible_ssh_private_key_file`), instead of ssh_config's. */
-  readonly identityFile?: string;
 }
 
 /** The hosts in the order of the inventory, each once. */
 export interface Inventory {
   readonly hosts: readonly InventoryHost[];
 }
+
+/** An inventory that was read, with what is odd in it; or what is wrong with it, each with file and line. */
+export type InventoryResult =
+  | { readonly ok: true; readonly inventory: Inventory; readonly warnings: readonly Diagnostic[] }
+  | { readonly ok: false; readonly problems: readonly Diagnostic[] };
