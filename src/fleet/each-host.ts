@@ -1,0 +1,48 @@
+export interface EachHostOptions {
+  /** Hosts worked on at once. */
+  readonly forks: number;
+  /** Of these groups no more than so many hosts at once. */
+  readonly maxUnavailable?: ReadonlyMap<string, number>;
+  /** Asked before each host: true starts no more; what runs is waited for. */
+  readonly stop?: () => boolean;
+}
+
+/**
+ * Does something for each host, several at a time, in their order as far as the bounds let. Ends when all that was
+ * started has ended. The task is to turn failures into values: what it throws ends everything, after the others.
+ */
+export async function eachHost<H extends { readonly groups: readonly string[] }>(
+  hosts: readonly H[],
+  { forks, maxUnavailable = new Map(), stop = () => false }: EachHostOptions,
+  task: (host: H) => Promise<void>,
+): Promise<void> {
+  const waiting = [...hosts];
+  const busy = new Map<string, number>();
+  const running = new Set<Promise<void>>();
+  const faults: unknown[] = [];
+  const isFree = ({ groups }: H): boolean =>
+    groups.every((group) => (busy.get(group) ?? 0) < (maxUnavailable.get(group) ?? Number.POSITIVE_INFINITY));
+  const count = ({ groups }: H, by: number): void => {
+    for (const group of groups) busy.set(group, (busy.get(group) ?? 0) + by);
+  };
+  while (waiting.length > 0 && !stop() && faults.length === 0) {
+    const next = running.size < forks ? waiting.findIndex(isFree) : -1;
+    const [host] = next < 0 ? [] : waiting.splice(next, 1);
+    if (host === undefined) {
+      await Promise.race(running);
+      continue;
+    }
+    count(host, 1);
+    const work: Promise<void> = task(host)
+      .catch((fault: unknown) => {
+        faults.push(fault);
+      })
+      .finally(() => {
+        running.delete(work);
+        count(host, -1);
+      });
+    running.add(work);
+  }
+  await Promise.all(running);
+  if (faults.length > 0) throw faults[0];
+}

@@ -1,0 +1,270 @@
+import { eachHost } from './each-host.ts';
+import {
+  type ApplyOutcome,
+  type HostState,
+  type JournalHead,
+  type JournalRecord,
+  type RolloutHost,
+  type RolloutState,
+  rolloutState,
+} from './journal.ts';
+import { amountOf } from './waves.ts';
+
+/** What a rollout does to the world, each a value whatever goes wrong. `run` is the run's name on the host. */
+export interface RolloutEffects {
+  apply(host: RolloutHost, run: string): Promise<{ readonly outcome: ApplyOutcome; readonly detail: string }>;
+  /** What became of an apply that nobody heard the end of. */
+  settle(
+    host: RolloutHost,
+    run: string,
+  ): Promise<{ readonly outcome: ApplyOutcome; readonly detail: string }>;
+  rollBack(host: RolloutHost, run: string): Promise<{ readonly ok: boolean; readonly detail: string }>;
+  /** What is wrong with a host after its changes; nothing: it passes. */
+  inspect(host: RolloutHost, run: string): Promise<readonly string[]>;
+  /** What the operator's own command has against a wave; nothing: it passes. */
+  judgeWave(wave: number, hosts: readonly RolloutHost[]): Promise<readonly string[]>;
+  needsReboot(host: RolloutHost): Promise<boolean>;
+  reboot(host: RolloutHost): Promise<{ readonly ok: boolean; readonly detail: string }>;
+  /** Waits, less where the rollout is interrupted. */
+  bake(seconds: number): Promise<void>;
+  /** Whether to go on with the next wave. */
+  proceed(wave: number): Promise<boolean>;
+  newRun(): string;
+  now(): string;
+}
+
+/** Told as it happens. */
+export type RolloutEvent =
+  | { readonly kind: 'wave'; readonly wave: number; readonly waves: number; readonly hosts: number }
+  | { readonly kind: 'host'; readonly host: RolloutHost; readonly state: HostState }
+  | { readonly kind: 'gate'; readonly wave: number; readonly found: readonly GateFinding[] };
+
+export interface GateFinding {
+  readonly host: string | null;
+  readonly detail: string;
+}
+
+export interface RolloutResult {
+  /**
+   * `done`: every wave is through; `stopped`: by a failure; `rolled-back`: by a failure, and what was to be taken back
+   * is; `interrupted`, `paused`: by the operator. All but the first and `rolled-back` can be resumed.
+   */
+  readonly verdict: 'done' | 'stopped' | 'rolled-back' | 'rollback-incomplete' | 'interrupted' | 'paused';
+  readonly why: string | null;
+  readonly state: RolloutState;
+}
+
+export interface RolloutRun {
+  readonly head: JournalHead;
+  /** What was recorded before, of a rollout that is resumed. */
+  readonly records: readonly JournalRecord[];
+  /** Returns when the record is safe. */
+  readonly append: (record: JournalRecord) => Promise<void>;
+  readonly effects: RolloutEffects;
+  /** The operator wants it to stop: hosts at work are finished, none is begun. */
+  readonly interrupted: () => boolean;
+  readonly onEvent?: (event: RolloutEvent) => void;
+}
+
+/**
+ * Carries a rollout on from wherever its journal says it is. Whatever is done is announced in the journal first, so that
+ * after a crash at any instant the same call brings it to the same end; a host is never applied to twice.
+ */
+export async function runRollout(run: RolloutRun): Promise<RolloutResult> {
+  return new Rollout(run).run();
+}
+
+class Rollout {
+  readonly #run: RolloutRun;
+  readonly #records: JournalRecord[];
+  #state: RolloutState;
+
+  constructor(run: RolloutRun) {
+    this.#run = run;
+    this.#records = [...run.records];
+    this.#state = rolloutState(run.head, this.#records);
+  }
+
+  async run(): Promise<RolloutResult> {
+    const { head, effects } = this.#run;
+    if (this.#state.end !== null) return this.#result(this.#state.end, null);
+    await this.#settle();
+    // It had stopped to take things back: that comes first, and is the end.
+    const { stopped } = this.#state;
+    if (stopped !== null && head.settings.onFailure !== 'stop') return this.#takeBack(stopped);
+    const waves = 1 + Math.max(-1, ...head.hosts.map(({ wave }) => wave));
+    for (let wave = 0; wave < waves; wave++) {
+      if (this.#state.passed.has(wave)) continue;
+      const hosts = head.hosts.filter((host) => host.wave === wave);
+      this.#run.onEvent?.({ kind: 'wave', wave, waves, hosts: hosts.length });
+      await this.#apply(hosts);
+      if (this.#run.interrupted()) return this.#result('interrupted', null);
+      const failed = this.#failures();
+      if (failed > this.#allowed())
+        return this.#stop(wave, `${failed} ${failed === 1 ? 'host' : 'hosts'} failed`);
+      if (head.settings.bakeSeconds > 0) await effects.bake(head.settings.bakeSeconds);
+      if (this.#run.interrupted()) return this.#result('interrupted', null);
+      const found = await this.#gate(wave, hosts);
+      if (this.#run.interrupted()) return this.#result('interrupted', null);
+      await this.#record({ what: 'gate', at: effects.now(), wave, found: [...found] });
+      this.#run.onEvent?.({ kind: 'gate', wave, found });
+      const [first] = found;
+      if (first !== undefined) {
+        const where = first.host === null ? '' : `${first.host}: `;
+        const more = found.length === 1 ? '' : ` (and ${found.length - 1} more)`;
+        return this.#stop(wave, `the gate after wave ${wave + 1} failed: ${where}${first.detail}${more}`);
+      }
+      if (head.settings.pause && wave + 1 < waves && !(await effects.proceed(wave))) {
+        return this.#result('paused', null);
+      }
+    }
+    await this.#record({ what: 'end', at: effects.now(), verdict: 'done' });
+    return this.#result('done', null);
+  }
+
+  /** Finds out how applies ended that nobody heard the end of. */
+  async #settle(): Promise<void> {
+    const { head, effects } = this.#run;
+    const open = head.hosts.filter(({ name }) => this.#of(name).kind === 'unsettled');
+    await this.#each(open, async (host) => {
+      const state = this.#of(host.name);
+      if (state.kind !== 'unsettled') return;
+      const { outcome, detail } = await effects.settle(host, state.run);
+      await this.#applied(host, state.run, outcome, detail);
+    });
+  }
+
+  async #apply(hosts: readonly RolloutHost[]): Promise<void> {
+    const { effects, head } = this.#run;
+    // A host that failed is tried again where the operator resumes; within one go it is done with.
+    const begin = hosts.filter(({ name }) =>
+      ['waiting', 'failed', 'unsettled'].includes(this.#of(name).kind),
+    );
+    await this.#each(begin, async (host) => {
+      const before = this.#of(host.name);
+      // Not known even after asking: another run on top could only make it worse.
+      if (before.kind === 'unsettled') return;
+      const run = effects.newRun();
+      await this.#record({ what: 'apply', at: effects.now(), host: host.name, run });
+      const { outcome, detail } = await effects.apply(host, run);
+      await this.#applied(host, run, outcome, detail);
+    });
+    if (!head.settings.reboot) return;
+    const applied = hosts.filter(
+      ({ name }) => this.#of(name).kind === 'applied' && !this.#state.rebooted.has(name),
+    );
+    await this.#each(applied, async (host) => {
+      if (!(await effects.needsReboot(host))) return;
+      await this.#record({ what: 'reboot', at: effects.now(), host: host.name });
+      const { ok, detail } = await effects.reboot(host);
+      await this.#record({ what: 'rebooted', at: effects.now(), host: host.name, ok, detail });
+    });
+  }
+
+  async #applied(host: RolloutHost, run: string, outcome: ApplyOutcome, detail: string): Promise<void> {
+    const at = this.#run.effects.now();
+    await this.#record({ what: 'applied', at, host: host.name, run, outcome, detail });
+    this.#run.onEvent?.({ kind: 'host', host, state: this.#of(host.name) });
+  }
+
+  async #gate(wave: number, hosts: readonly RolloutHost[]): Promise<readonly GateFinding[]> {
+    const { effects, head } = this.#run;
+    const found: GateFinding[] = [];
+    const changed = hosts.filter(({ name }) => this.#of(name).kind === 'applied');
+    await this.#each(changed, async (host) => {
+      const state = this.#of(host.name);
+      if (state.kind !== 'applied') return;
+      for (const detail of await effects.inspect(host, state.run)) found.push({ host: host.name, detail });
+    });
+    for (const { host, ok, detail } of this.#reboots()) {
+      if (!ok && changed.some(({ name }) => name === host)) found.push({ host, detail });
+    }
+    if (this.#run.interrupted()) return found;
+    if (head.settings.gateCommand !== null && changed.length > 0) {
+      for (const detail of await effects.judgeWave(wave, changed)) found.push({ host: null, detail });
+    }
+    return found;
+  }
+
+  /** The last reboot of each host. */
+  #reboots(): (JournalRecord & { what: 'rebooted' })[] {
+    const last = new Map<string, JournalRecord & { what: 'rebooted' }>();
+    for (const record of this.#records) if (record.what === 'rebooted') last.set(record.host, record);
+    return [...last.values()];
+  }
+
+  async #stop(wave: number, why: string): Promise<RolloutResult> {
+    const { effects, head } = this.#run;
+    await this.#record({ what: 'stopped', at: effects.now(), wave, why });
+    return head.settings.onFailure === 'stop' ? this.#result('stopped', why) : this.#takeBack({ wave, why });
+  }
+
+  /** Takes back the wave, or all of them. */
+  async #takeBack({ wave, why }: { readonly wave: number; readonly why: string }): Promise<RolloutResult> {
+    const { head, effects } = this.#run;
+    const all = head.settings.onFailure === 'rollback-all';
+    const hosts = head.hosts.filter((host) => all || host.wave === wave);
+    const left = await this.#rollBack(hosts);
+    if (this.#run.interrupted() && left > 0) return this.#result('interrupted', why);
+    if (left > 0) return this.#result('rollback-incomplete', why);
+    await this.#record({ what: 'end', at: effects.now(), verdict: 'rolled-back' });
+    return this.#result('rolled-back', why);
+  }
+
+  /** Gives the number of hosts that still have changes of this rollout, or may have. */
+  async #rollBack(hosts: readonly RolloutHost[]): Promise<number> {
+    const { effects } = this.#run;
+    const applied = hosts.filter(({ name }) => RUN_IN_PLACE.has(this.#of(name).kind));
+    await this.#each(applied, async (host) => {
+      const state = this.#of(host.name);
+      if (!('run' in state)) return;
+      await this.#record({ what: 'rollback', at: effects.now(), host: host.name, run: state.run });
+      const { ok, detail } = await effects.rollBack(host, state.run);
+      await this.#record({
+        what: 'rolled-back',
+        at: effects.now(),
+        host: host.name,
+        run: state.run,
+        ok,
+        detail,
+      });
+      this.#run.onEvent?.({ kind: 'host', host, state: this.#of(host.name) });
+    });
+    return hosts.filter(({ name }) => RUN_IN_PLACE.has(this.#of(name).kind)).length;
+  }
+
+  #failures(): number {
+    return [...this.#state.hosts.values()].filter(({ kind }) => kind === 'failed' || kind === 'unsettled')
+      .length;
+  }
+
+  #allowed(): number {
+    const { hosts, settings } = this.#run.head;
+    return amountOf(settings.maxFail, hosts.length);
+  }
+
+  #each(hosts: readonly RolloutHost[], task: (host: RolloutHost) => Promise<void>): Promise<void> {
+    const { forks, maxUnavailable } = this.#run.head.settings;
+    const began = this.#failures();
+    // More failures than allowed start no more hosts; those of before a resume do not count.
+    const stop = () => this.#run.interrupted() || this.#failures() - began > this.#allowed();
+    return eachHost(hosts, { forks, maxUnavailable: new Map(maxUnavailable), stop }, task);
+  }
+
+  async #record(record: JournalRecord): Promise<void> {
+    await this.#run.append(record);
+    this.#records.push(record);
+    this.#state = rolloutState(this.#run.head, this.#records);
+  }
+
+  #of(host: string): HostState {
+    return this.#state.hosts.get(host) ?? { kind: 'waiting' };
+  }
+
+  #result(verdict: RolloutResult['verdict'], why: string | null): RolloutResult {
+    return { verdict, why, state: this.#state };
+  }
+}
+
+/** States in which changes of the rollout are in place, or may be. */
+const RUN_IN_PLACE: ReadonlySet<HostState['kind']> = new Set(['applied', 'unsettled', 'rollback-failed']);
