@@ -1,6 +1,6 @@
 // Bundles the program into dist/: start-up time is mostly the finding and reading of files, so few are better than
 // many, and what only some commands need stays in files of its own that are read when such a command is run.
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
@@ -29,6 +29,20 @@ const withoutLocales = {
   },
 };
 
+/** The page of a report is bundled for browsers first, and is text in the program. */
+const withReportPage = {
+  name: 'with-report-page',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/src\/cli\/report-page\.ts$/ }, async () => {
+      const options = JSON.parse(await readFile(join(root, 'src/report/html/page/esbuild.json'), 'utf8'));
+      const { outputFiles } = await build({ ...options, absWorkingDir: root });
+      const text = (end) => outputFiles.find(({ path }) => path.endsWith(`main.${end}`)).text;
+      const assets = { script: text('js'), style: text('css') };
+      return { contents: `export const reportPage = async () => (${JSON.stringify(assets)});`, loader: 'js' };
+    });
+  },
+};
+
 await rm(outdir, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
@@ -44,7 +58,7 @@ await build({
   minifyWhitespace: true,
   legalComments: 'linked',
   logLevel: 'warning',
-  plugins: [withoutNative, withoutLocales],
+  plugins: [withoutNative, withoutLocales, withReportPage],
   banner: {
     // CommonJS packages in the bundle call require() for Node's own modules, and one wants to know where it is.
     js: [

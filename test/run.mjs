@@ -53,6 +53,7 @@ function count({ status, assertionResults }) {
 }
 
 run('types', join(bin, 'tsc'), ['-p', '.']);
+run('types of the page', join(bin, 'tsc'), ['-p', 'src/report/html/page']);
 run('lint', join(bin, 'biome'), ['check', '.']);
 tests('unit');
 // Real hosts need root and a network of their own; without them the tests say so and are skipped.

@@ -24,6 +24,7 @@ import {
 } from './options.ts';
 import type { PlanOptions } from './plan.ts';
 import type { RecommendOptions } from './recommend.ts';
+import type { ReportOptions } from './report.ts';
 import type { RollbackOptions } from './rollback.ts';
 import type { RunsOptions } from './runs.ts';
 import type { SnapshotOptions } from './snapshot.ts';
@@ -128,6 +129,7 @@ Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
   defineMeasure(program, run);
   defineRecommend(program, run);
   defineBacktest(program, run);
+  defineReport(program, run);
   defineLint(program, run);
   defineSnapshot(program, run);
   return program;
@@ -469,6 +471,42 @@ Examples:
     )
     .action((files: string[], options: Omit<BacktestOptions, 'files'>) =>
       run({ ...options, files }, async (...args) => (await import('./backtest.ts')).backtestLimits(...args)),
+    );
+}
+
+function defineReport(program: Command, run: Run): void {
+  const command = program
+    .command('report')
+    .summary('write a page, a ticket, metrics or CI results about hosts, plans and runs')
+    .description(
+      'Makes reports of saved snapshots, profiles, plans and results of runs, whichever the files are, or of hosts read now; of this machine if nothing is named. A file is written whole or not at all.',
+    )
+    .argument(
+      '[file...]',
+      "snapshots, profiles, plans, and what apply, runs and verify print with --json; '-': standard input",
+    )
+    .option(
+      '--html <file>',
+      "one page that needs no network: headroom, provenance, use, plans, runs ('-': standard output)",
+    )
+    .option('--markdown <file>', 'for a change ticket')
+    .option('--junit <file>', 'findings, for CI: errors are failures')
+    .option('--sarif <file>', 'findings, for code scanning')
+    .option('--prometheus <file>', "metrics of one host, for node_exporter's textfile collector");
+  addOutputOptions(addHostsOptions(command))
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 written, 3 some hosts could not be read and are not in it, 1 an error.
+
+Examples:
+  tasksctl report --html report.html -t web1 -t web2
+  tasksctl report snapshots/*.json week.json plan.json --html fleet.html
+  tasksctl report plan.json --markdown -            for the change ticket
+  tasksctl report --prometheus /var/lib/prometheus/node-exporter/tasksctl.prom`,
+    )
+    .action((files: string[], options: Omit<ReportOptions, 'files'>) =>
+      run({ ...options, files }, async (...args) => (await import('./report.ts')).report(...args)),
     );
 }
 

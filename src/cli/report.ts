@@ -1,0 +1,209 @@
+import packageJson from '../../package.json' with { type: 'json' };
+import { runRecordSchema } from '../apply/run-record.ts';
+import { parseProfile, type Trace } from '../measure/load-profile.ts';
+import { EMPTY_PROFILE, mergeProfiles } from '../measure/merge-profiles.ts';
+import { fileDiff } from '../plan/file-diff.ts';
+import { planSchema } from '../plan/plan.ts';
+import { applySchema, rollbackSchema, runsSchema, verifySchema } from '../report/apply-json.ts';
+import { plural } from '../report/diagnostic-text.ts';
+import { type HostReport, hostReport } from '../report/host-report.ts';
+import { hostUses } from '../report/host-use.ts';
+import { htmlReport } from '../report/html/html-report.ts';
+import { junitReport } from '../report/junit-report.ts';
+import { markdownReport } from '../report/markdown-report.ts';
+import { prometheusReport } from '../report/prometheus-report.ts';
+import type { PlanReport, Report } from '../report/report.ts';
+import { type RunDocument, runEvents } from '../report/run-events.ts';
+import { sarifReport } from '../report/sarif-report.ts';
+import { escapeText, join, type SafeText, safe } from '../report/terminal-escape.ts';
+import { hostLimits } from '../snapshot/limits.ts';
+import { parseSnapshot } from '../snapshot/load-snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { Console } from './console.ts';
+import { EXIT } from './exit-code.ts';
+import { type Failed, failed, type Outcome } from './failure.ts';
+import type { HostsOptions, OutputOptions } from './options.ts';
+import { readText } from './read-file.ts';
+import { notePartialData } from './read-source.ts';
+import { reportPage } from './report-page.ts';
+import type { Io } from './terminal.ts';
+import { writeResult } from './write-file.ts';
+
+export interface ReportOptions extends HostsOptions, OutputOptions {
+  readonly files: readonly string[];
+  readonly html?: string;
+  readonly markdown?: string;
+  readonly junit?: string;
+  readonly sarif?: string;
+  readonly prometheus?: string;
+}
+
+const FORMATS = ['html', 'markdown', 'junit', 'sarif', 'prometheus'] as const;
+
+/** `tasksctl report` */
+export async function report(console: Console, options: ReportOptions): Promise<Outcome> {
+  const wanted = FORMATS.flatMap((format) => {
+    const path = options[format];
+    return path === undefined ? [] : [{ format, path }];
+  });
+  if (wanted.length === 0) {
+    return failed({
+      kind: 'usage',
+      message: 'No kind of report is asked for.',
+      help: 'Say where it goes: --html FILE, --markdown FILE, --junit FILE, --sarif FILE or --prometheus FILE.',
+    });
+  }
+  if (wanted.filter(({ path }) => path === '-').length > 1) {
+    return failed({ kind: 'usage', message: 'Only one report can go to standard output.' });
+  }
+  const collected = new Collected();
+  for (const path of options.files) {
+    const failure = await collected.file(path, console.io);
+    if (failure !== null) return failure;
+  }
+  const targets = options.target ?? (options.files.length === 0 ? ['local'] : []);
+  let lost = 0;
+  for (const target of targets) {
+    // SSH is the largest part of the program; files need none of it.
+    const { readHost } = await import('./read-host.ts');
+    const read = await readHost(console, { ...options, target });
+    if (read.kind === 'ok') {
+      await notePartialData(console, read.snapshot);
+      collected.snapshot(read.snapshot);
+      continue;
+    }
+    // One host that does not answer must not cost the report on the others.
+    if (console.io.signal.aborted || targets.length === 1) return read;
+    await console.notice('warning', escapeText(read.failure.message));
+    lost++;
+  }
+  const made = collected.report();
+  if (options.prometheus !== undefined && made.hosts.length !== 1) {
+    return failed({
+      kind: 'usage',
+      message: `--prometheus tells of one host, since its labels name none; there are ${made.hosts.length} here.`,
+      help: 'Run it on each host, or for each with a file of its own.',
+    });
+  }
+  const written: SafeText[] = [];
+  for (const { format, path } of wanted) {
+    const text = await render(format, made);
+    // What a report says of hosts is escaped as its format needs it.
+    if (path === '-') return console.result(text as SafeText, lost > 0 ? EXIT.someHostsFailed : EXIT.done);
+    const failure = await writeResult(path, text);
+    if (failure !== null) return failed(failure);
+    written.push(escapeText(path));
+  }
+  await console.notice('note', safe`${summary(made)}: ${join(written, safe`, `)}`);
+  return { kind: 'exit', code: lost > 0 ? EXIT.someHostsFailed : EXIT.done };
+}
+
+async function render(format: (typeof FORMATS)[number], made: Report): Promise<string> {
+  switch (format) {
+    case 'html':
+      return htmlReport(made, await reportPage());
+    case 'markdown':
+      return markdownReport(made);
+    case 'junit':
+      return junitReport(made);
+    case 'sarif':
+      return sarifReport(made);
+    case 'prometheus':
+      return made.hosts.map(prometheusReport).join('');
+  }
+}
+
+function summary({ hosts, use, plans, runs }: Report): SafeText {
+  const parts = [
+    [hosts.length, 'host'],
+    [use.length, 'profile'],
+    [plans.length, 'plan'],
+    [runs.length, 'run'],
+  ] as const;
+  const told = parts.flatMap(([count, noun]) => (count === 0 ? [] : [plural(count, noun)]));
+  return told.length === 0 ? safe`Nothing to tell` : join(told, safe`, `);
+}
+
+const RUN_SCHEMAS = [runRecordSchema, applySchema, runsSchema, rollbackSchema, verifySchema];
+
+/** What was read so far. Of snapshots only what a report needs is kept: those of a large fleet would fill the memory. */
+class Collected {
+  readonly #hosts = new Map<string, HostReport>();
+  readonly #plans: PlanReport[] = [];
+  readonly #runs: RunDocument[] = [];
+  readonly #traces: Trace[] = [];
+  #profile = EMPTY_PROFILE;
+
+  /** Takes a file for what its `schema` says it is. */
+  async file(path: string, io: Io): Promise<Failed | null> {
+    const file = await readText(path, io);
+    if (!file.ok) return failed(file.failure);
+    const fault = this.#document(file.text);
+    if (fault === null) return null;
+    return failed({
+      kind: 'input-invalid',
+      message: `${file.name}: ${fault}`,
+      help: 'A report is made of snapshots, plans, profiles, and what apply, rollback, runs and verify print with --json.',
+    });
+  }
+
+  snapshot(snapshot: Snapshot): void {
+    const host = hostReport(snapshot, hostLimits(snapshot));
+    // Clones may share their machine id.
+    const key = JSON.stringify([host.machineId, host.hostname]);
+    const known = this.#hosts.get(key);
+    if (known === undefined || known.takenAt <= host.takenAt) this.#hosts.set(key, host);
+  }
+
+  report(): Report {
+    const hosts = [...this.#hosts.values()].sort((a, b) => (a.hostname < b.hostname ? -1 : 1));
+    const name = ({ plan }: PlanReport): string => plan.host.hostname;
+    return {
+      version: packageJson.version,
+      hosts,
+      use: hostUses(this.#profile, this.#traces, hosts),
+      plans: this.#plans.sort((a, b) => (name(a) < name(b) ? -1 : 1)),
+      runs: runEvents(this.#runs),
+    };
+  }
+
+  #document(text: string): string | null {
+    let document: unknown;
+    try {
+      document = JSON.parse(text);
+    } catch {
+      return this.#measured(text);
+    }
+    const schema = (document as { readonly schema?: unknown } | null)?.schema;
+    if (schema === 'tasksctl/snapshot/1') {
+      const loaded = parseSnapshot(text);
+      if (loaded.ok) this.snapshot(loaded.snapshot);
+      return loaded.ok ? null : loaded.message;
+    }
+    if (schema === 'tasksctl/plan/1') {
+      const plan = planSchema.safeParse(document);
+      if (!plan.success) return 'is no valid plan';
+      this.#plans.push({
+        plan: plan.data,
+        diffs: plan.data.files.map(fileDiff).filter((diff) => diff !== ''),
+      });
+      return null;
+    }
+    for (const one of RUN_SCHEMAS) {
+      if (schema !== one.shape.schema.value) continue;
+      const run = one.safeParse(document);
+      if (!run.success) return `is no valid ${schema}`;
+      this.#runs.push(run.data);
+      return null;
+    }
+    return this.#measured(text);
+  }
+
+  #measured(text: string): string | null {
+    const loaded = parseProfile(text);
+    if (!loaded.ok) return loaded.message;
+    this.#profile = mergeProfiles(this.#profile, loaded.profile);
+    this.#traces.push(...(loaded.traces ?? []));
+    return null;
+  }
+}
