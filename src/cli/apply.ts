@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto';
-import { hostname, userInfo } from 'node:os';
 import { type ApplyResult, applyPlan } from '../apply/apply-plan.ts';
 import { rebootHost } from '../apply/reboot.ts';
 import { makeRunId } from '../apply/run-id.ts';
@@ -17,6 +16,7 @@ import { connector } from './connector.ts';
 import type { Console } from './console.ts';
 import { EXIT } from './exit-code.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
+import { operatorName } from './operator.ts';
 import type { HostOptions, OutputOptions } from './options.ts';
 import { readPolicy } from './plan.ts';
 import { Progress } from './progress.ts';
@@ -93,19 +93,10 @@ function newRun() {
     run: {
       id: makeRunId(startedAt, randomInt(0x10000)),
       startedAt,
-      operator: `${userName()}@${hostname()}`,
+      operator: operatorName(),
     },
     keepSince: makeRunId(keepSince, 0),
   };
-}
-
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // A user id without an account, as in containers.
-    return String(process.getuid?.() ?? 'unknown');
-  }
 }
 
 function exitCode(plan: Plan, result: ApplyResult, interrupted: boolean): number {

@@ -14,11 +14,11 @@ import { userSlice } from '../systemd/unit-name.ts';
 import type { Console } from './console.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
 import { findUnit } from './find-unit.ts';
-import type { OutputOptions, SourceOptions } from './options.ts';
+import type { InventoryOptions, OutputOptions, SourceOptions } from './options.ts';
 import { readDirectory } from './read-directory.ts';
 import { notePartialData, readSource } from './read-source.ts';
 
-export interface DiagnoseOptions extends SourceOptions, OutputOptions {
+export interface DiagnoseOptions extends SourceOptions, InventoryOptions, OutputOptions {
   readonly unit?: string;
   /** A name or uid. */
   readonly user?: string;
@@ -29,7 +29,11 @@ export interface DiagnoseOptions extends SourceOptions, OutputOptions {
 
 /** `tasksctl diagnose` */
 export async function diagnose(console: Console, options: DiagnoseOptions): Promise<Outcome> {
-  const { user, pid } = options;
+  const { user, pid, inventory } = options;
+  if (inventory !== undefined) {
+    const { fleetDiagnose } = await import('./fleet-read.ts');
+    return fleetDiagnose(console, { ...options, inventory });
+  }
   const asked: Asked | undefined = user !== undefined ? { user } : pid !== undefined ? { pid } : undefined;
   const source =
     options.directory === undefined
@@ -47,7 +51,7 @@ export async function diagnose(console: Console, options: DiagnoseOptions): Prom
     : console.result(diagnoseText(snapshot, focus.name, diagnosis, sourceOptions(options), console.style));
 }
 
-function sysctlOrigins(snapshot: Snapshot): SysctlOrigins {
+export function sysctlOrigins(snapshot: Snapshot): SysctlOrigins {
   const tree = fileTreeOf(snapshot);
   const origin = (name: TaskSysctl): Provenance | null => {
     const line = resolveSysctl(tree, name).byProcps;

@@ -11,12 +11,13 @@ import { connector } from './connector.ts';
 import type { Console } from './console.ts';
 import { EXIT } from './exit-code.ts';
 import { type Failure, failed, type Outcome } from './failure.ts';
+import { hostsOf } from './inventory.ts';
 import { type Followed, LiveView } from './live-view.ts';
-import type { HostOptions, HostsOptions, OutputOptions } from './options.ts';
+import type { HostOptions, HostsOptions, InventoryOptions, OutputOptions } from './options.ts';
 import { Progress } from './progress.ts';
 import { writeResult } from './write-file.ts';
 
-export interface MeasureOptions extends HostsOptions, OutputOptions {
+export interface MeasureOptions extends HostsOptions, InventoryOptions, OutputOptions {
   /** Milliseconds. */
   readonly duration: number;
   readonly interval: number;
@@ -35,7 +36,13 @@ export async function measure(console: Console, options: MeasureOptions): Promis
   if (options.interval > options.duration) {
     return failed({ kind: 'usage', message: 'The interval is longer than the whole measurement.' });
   }
-  const targets = [...new Set(options.target ?? ['local'])];
+  const fleet =
+    options.inventory === undefined
+      ? null
+      : await hostsOf(console, { ...options, inventory: options.inventory });
+  if (fleet?.kind === 'failed') return fleet;
+  const named = fleet?.hosts.map(({ target }) => target) ?? options.target ?? ['local'];
+  const targets = [...new Set(named)];
   const measurements = targets.map(
     (target): Measurement => ({
       target,

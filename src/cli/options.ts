@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Amount, parseAmount } from '../fleet/waves.ts';
 import type { ColorWish } from './terminal.ts';
 
 /** Options of how a result is shown, on every command. */
@@ -7,18 +8,35 @@ export interface OutputOptions {
   readonly color: ColorWish | boolean;
 }
 
-/** Options of which host is read and how, on every command that reads one. */
-export interface HostOptions {
-  readonly target: string;
+/** Options of how hosts are reached. */
+export interface ConnectionOptions {
   readonly sshConfig?: string;
   readonly acceptNew?: true;
   /** Seconds. */
   readonly timeout: number;
 }
 
+/** Options of which host is read and how, on every command that reads one. */
+export interface HostOptions extends ConnectionOptions {
+  readonly target: string;
+}
+
 /** The same for several hosts; none named: this one. */
-export interface HostsOptions extends Omit<HostOptions, 'target'> {
+export interface HostsOptions extends ConnectionOptions {
   readonly target?: readonly string[];
+}
+
+/** Options of which hosts of which inventories, on every command that works on a fleet too. */
+export interface InventoryOptions {
+  readonly inventory?: readonly string[];
+  readonly limit?: string;
+  /** Hosts worked on at once. */
+  readonly forks: number;
+}
+
+/** The same where it works on a fleet. */
+export interface FleetOptions extends ConnectionOptions, InventoryOptions {
+  readonly inventory: readonly string[];
 }
 
 /** The same, where a saved snapshot may stand in for the host. */
@@ -27,6 +45,7 @@ export interface SourceOptions extends HostOptions {
 }
 
 const DEFAULT_TIMEOUT_SECONDS = 60;
+const DEFAULT_FORKS = 32;
 
 export function addOutputOptions(command: Command): Command {
   return command
@@ -53,7 +72,22 @@ export function addHostsOptions(command: Command): Command {
   );
 }
 
-function addConnectionOptions(command: Command): Command {
+/** Options of the hosts of an inventory, in place of one target. */
+export function addFleetOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '-i, --inventory <inventory>',
+        "the hosts: an Ansible inventory (INI, YAML, JSON or a program), a list of hosts ('-': standard input), or h1,h2; may be repeated",
+      )
+        .argParser(collect)
+        .conflicts(['target', 'snapshot']),
+    )
+    .option('--limit <pattern>', "of these only the hosts and groups named, as 'web:&prod:!db'")
+    .option('--forks <n>', 'hosts worked on at once', positiveInteger, DEFAULT_FORKS);
+}
+
+export function addConnectionOptions(command: Command): Command {
   return command
     .option('--ssh-config <file>', 'use this ssh_config instead of ~/.ssh/config')
     .option('--accept-new', 'accept and remember the key of a host never seen before')
@@ -84,6 +118,36 @@ export function positiveSeconds(text: string): number {
     throw new InvalidArgumentError('Give seconds, more than 0 and at most 86400.');
   }
   return seconds;
+}
+
+/** A count of at least one, for an option. */
+export function positiveInteger(text: string): number {
+  if (!/^[1-9][0-9]{0,4}$/.test(text)) throw new InvalidArgumentError('Give a number from 1 to 99999.');
+  return Number(text);
+}
+
+/** `5` or `10%`, for an option. */
+export function amount(text: string): Amount {
+  const parsed = parseAmount(text);
+  if (parsed === null)
+    throw new InvalidArgumentError('Give a number of hosts such as 5, or a share such as 10%.');
+  return parsed;
+}
+
+/** `1,10%,50%,100%`, for an option. */
+export function amounts(text: string): Amount[] {
+  return text.split(',').map(amount);
+}
+
+/** `web=2`, for an option that may be repeated. */
+export function groupMaximum(
+  text: string,
+  earlier: readonly (readonly [string, number])[] = [],
+): (readonly [string, number])[] {
+  const [, group, most] = /^([^=]+)=([1-9][0-9]{0,4})$/.exec(text) ?? [];
+  if (group === undefined)
+    throw new InvalidArgumentError('Give a group and a number of hosts, such as web=2.');
+  return [...earlier, [group, Number(most)]];
 }
 
 /** A process id, for an option. */

@@ -11,14 +11,14 @@ import { escapeJson } from '../report/terminal-escape.ts';
 import type { Console } from './console.ts';
 import { EXIT } from './exit-code.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
-import type { OutputOptions, SourceOptions } from './options.ts';
+import type { InventoryOptions, OutputOptions, SourceOptions } from './options.ts';
 import { readText } from './read-file.ts';
 import { mergedProfile, profileOfHost, readMeasured } from './read-profiles.ts';
 import { notePartialData, readSource } from './read-source.ts';
 import type { Io } from './terminal.ts';
 import { writeResult } from './write-file.ts';
 
-export interface PlanOptions extends SourceOptions, OutputOptions {
+export interface PlanOptions extends SourceOptions, InventoryOptions, OutputOptions {
   readonly policy: string;
   /** Files with what was measured on the host. */
   readonly profile: readonly string[];
@@ -35,6 +35,11 @@ export async function plan(console: Console, options: PlanOptions): Promise<Outc
   if (wish.kind === 'failed') return wish;
   const read = await readMeasured(options.profile, console.io);
   if (read.kind === 'failed') return read;
+  if (options.inventory !== undefined) {
+    const { fleetPlan } = await import('./fleet-plan.ts');
+    const profile = options.profile.length === 0 ? null : mergedProfile(read.measured);
+    return fleetPlan(console, { ...options, inventory: options.inventory }, { policy: wish.policy, profile });
+  }
   const source = await readSource(console, options);
   if (source.kind === 'failed') return source;
   await notePartialData(console, source.snapshot);

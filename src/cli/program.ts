@@ -9,12 +9,17 @@ import type { Failure, Outcome } from './failure.ts';
 import type { LintOptions } from './lint.ts';
 import type { MeasureOptions } from './measure.ts';
 import {
+  addConnectionOptions,
+  addFleetOptions,
   addHostOptions,
   addHostsOptions,
   addOutputOptions,
   addSourceOptions,
+  amount,
+  amounts,
   collect,
   duration,
+  groupMaximum,
   type OutputOptions,
   percentage,
   positiveSeconds,
@@ -26,6 +31,7 @@ import type { PlanOptions } from './plan.ts';
 import type { RecommendOptions } from './recommend.ts';
 import type { ReportOptions } from './report.ts';
 import type { RollbackOptions } from './rollback.ts';
+import type { RolloutOptions } from './rollout.ts';
 import type { RunsOptions } from './runs.ts';
 import type { SnapshotOptions } from './snapshot.ts';
 import type { StatusOptions } from './status.ts';
@@ -100,7 +106,7 @@ function createProgram(run: Run, output: OutputConfiguration): Command {
     .configureOutput(output)
     .exitOverride()
     .description(
-      'Reads, explains, plans and changes the task limits of Linux hosts: TasksMax=, UserTasksMax=, DefaultTasksMax=, pids cgroups and the kernel ceilings above them. Only apply and rollback write to a host.',
+      'Reads, explains, plans and changes the task limits of Linux hosts: TasksMax=, UserTasksMax=, DefaultTasksMax=, pids cgroups and the kernel ceilings above them. Only apply, rollout and rollback write to a host.',
     )
     .version(packageJson.version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
@@ -123,6 +129,7 @@ Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
   defineTrace(program, run);
   definePlan(program, run);
   defineApply(program, run);
+  defineRollout(program, run);
   defineRollback(program, run);
   defineRuns(program, run);
   defineVerify(program, run);
@@ -157,7 +164,7 @@ function defineStatus(program: Command, run: Run): void {
         'all about the limit of one unit: every assignment, and what wins',
       ).conflicts(['unit', 'over', 'all', 'tree']),
     );
-  addOutputOptions(addSourceOptions(command))
+  addOutputOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(
       'after',
       `
@@ -166,7 +173,8 @@ Examples:
   tasksctl status -t admin@web1 --over 80%      what is nearly full on web1
   tasksctl status --tree --unit 'user*'         users, and the slices above them
   tasksctl status --explain user-1000.slice     why the limit is what it is
-  tasksctl status --snapshot web1.json --json   a saved snapshot, for programs`,
+  tasksctl status --snapshot web1.json --json   a saved snapshot, for programs
+  tasksctl status -i hosts.ini --forks 50       a line for each host`,
     )
     .action((options: StatusOptions) =>
       run(options, async (...args) => (await import('./status.ts')).status(...args)),
@@ -199,7 +207,7 @@ function defineDiagnose(program: Command, run: Run): void {
         'what was collected on a host: an unpacked sosreport or supportconfig, or logs',
       ).conflicts(['target', 'sshConfig', 'acceptNew', 'timeout', 'snapshot', 'pid']),
     );
-  addOutputOptions(addSourceOptions(command))
+  addOutputOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(
       'after',
       `
@@ -256,7 +264,7 @@ function definePlan(program: Command, run: Run): void {
     .option('--detailed-exitcode', 'exit 0: no change, 2: changes pending, 4: something was refused')
     .option('--no-diff', 'leave out the differences of the files')
     .option('-v, --verbose', 'every limit that stays as it is, and notes');
-  addOutputOptions(addSourceOptions(command))
+  addOutputOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(
       'after',
       `
@@ -265,7 +273,8 @@ Templates are the files in templates/policies/; a file of such a name is ./NAME
 Examples:
   tasksctl plan                          this machine, by the default policy
   tasksctl plan -t web1 --policy web.yaml --out plan.json
-  tasksctl plan --snapshot web1.json --detailed-exitcode`,
+  tasksctl plan --snapshot web1.json --detailed-exitcode
+  tasksctl plan -i hosts.ini --limit 'web:!db'    hosts with the same plan once`,
     )
     .action((options: PlanOptions) =>
       run(options, async (...args) => (await import('./plan.ts')).plan(...args)),
@@ -307,10 +316,105 @@ Examples:
     )
     .action(
       (planFile: string | undefined, options: Omit<ApplyCommandOptions, 'planFile' | 'targetGiven'>) => {
-        const targetGiven = command.getOptionValueSource('target') === 'cli';
+        const targetGiven = isGiven(command, 'target');
         const all = { ...options, targetGiven, ...(planFile === undefined ? {} : { planFile }) };
         return run(all, async (...args) => (await import('./apply.ts')).apply(...args));
       },
+    );
+}
+
+function defineRollout(program: Command, run: Run): void {
+  const command = program
+    .command('rollout')
+    .summary('carry out a policy on a fleet, wave by wave')
+    .description(
+      'Plans every host of an inventory, shows hosts with the same plan once, asks, and applies wave by wave: one host first, then more. After each wave every change is verified on the live kernel over a new login; a failed check stops the rollout, and takes back what it did if asked. What is done is written down first: a rollout that was cut off is gone on with by --resume.',
+    )
+    .option(
+      '-p, --policy <policy>',
+      "a policy file ('-': standard input), or the name of a template",
+      'default',
+    )
+    .option('--profile <file>', 'plan by what was measured, too; may be repeated', collect, [])
+    .addOption(
+      new Option(
+        '--waves <list>',
+        'hosts done after each wave, as counts or shares (default: 1,10%,50%,100%)',
+      )
+        .argParser(amounts)
+        .conflicts('serial'),
+    )
+    .addOption(new Option('--serial <amount>', 'waves of so many hosts, or such a share').argParser(amount))
+    .addOption(
+      new Option('--max-fail <amount>', 'go on with so many failed hosts, or such a share')
+        .argParser(amount)
+        .default(amount('0'), '0'),
+    )
+    .option(
+      '--max-unavailable <group=n>',
+      'of this group work on no more than n hosts at once; may be repeated',
+      groupMaximum,
+    )
+    .option('--bake <time>', 'let each wave work for so long before its checks: 90s, 10m', duration)
+    .option('--pause', 'ask before each further wave; without a terminal stop after the first')
+    .option(
+      '--gate-command <command>',
+      'a check of your own after each wave, run here by sh with TASKSCTL_HOSTS, TASKSCTL_WAVE and TASKSCTL_RUN; it fails by its exit status',
+    )
+    .addOption(
+      new Option('--on-failure <what>', 'where the rollout stops: leave it, or take back the wave or all')
+        .choices(['stop', 'rollback-wave', 'rollback-all'])
+        .default('stop'),
+    )
+    .option('--reboot', 'reboot hosts where a change waits for it, and verify')
+    .option('--drain <command>', 'run here before a host is rebooted, with TASKSCTL_HOST and TASKSCTL_TARGET')
+    .option('--undrain <command>', 'the same after it is back and verified')
+    .option('--dead-man <seconds>', 'how long a new login may take to confirm', positiveSeconds)
+    .option('-y, --yes', 'do not ask')
+    .addOption(
+      new Option('--check', 'plan, have every host check it, and write nothing').conflicts(['resume', 'yes']),
+    )
+    .addOption(
+      new Option('--resume <run>', 'go on with a rollout that was stopped or cut off').conflicts([
+        'inventory',
+        'limit',
+        'policy',
+        'profile',
+        'waves',
+        'serial',
+        'maxFail',
+        'maxUnavailable',
+        'bake',
+        'pause',
+        'gateCommand',
+        'onFailure',
+        'reboot',
+        'drain',
+        'undrain',
+        'deadMan',
+      ]),
+    )
+    .option('--junit <file>', 'write what became of each host as JUnit XML')
+    .option('--no-diff', 'leave out the differences of the files')
+    .option('-v, --verbose', 'every host by name, every limit that stays as it is, and notes');
+  addOutputOptions(addConnectionOptions(addFleetOptions(command)))
+    .addHelpText(
+      'after',
+      `
+Ctrl-C finishes the hosts that were begun and begins no more; twice leaves at once.
+
+Exit codes: 0 done or nothing to do, 2 paused (--pause) or changes pending
+(--check), 3 hosts failed or the rollout stopped, 4 something was refused,
+130 interrupted.
+
+Examples:
+  tasksctl rollout -i hosts.ini --check              what would it change?
+  tasksctl rollout -i hosts.ini --limit web --bake 5m --on-failure rollback-wave
+  tasksctl rollout -i web1,web2,web3 --serial 1 --yes
+  tasksctl rollout --resume 20261122T201530Z-3f9a`,
+    )
+    .action((options: RolloutOptions) =>
+      run(options, async (...args) => (await import('./rollout.ts')).rollout(...args)),
     );
 }
 
@@ -322,17 +426,21 @@ function defineRollback(program: Command, run: Run): void {
       'Brings back every file as it was before a run, and has systemd and the kernel go back too. Files that were changed since are not overwritten. May be repeated.',
     )
     .argument('[run]', 'its name, as tasksctl runs shows it; the newest that is in place if left out')
-    .option('-y, --yes', 'do not ask');
+    .option('-y, --yes', 'do not ask')
+    .option('--limit <pattern>', 'of a rollout only the hosts and groups named');
   addOutputOptions(addHostOptions(command))
     .addHelpText(
       'after',
       `
 Examples:
   tasksctl rollback -t admin@web1
-  tasksctl rollback -t web1 20261122T201530Z-3f9a --yes`,
+  tasksctl rollback -t web1 20261122T201530Z-3f9a --yes
+  tasksctl rollback 20261122T201530Z-3f9a           a rollout of this machine's`,
     )
-    .action((id: string | undefined, options: RollbackOptions) =>
-      run(withRun(options, id), async (...args) => (await import('./rollback.ts')).rollback(...args)),
+    .action((id: string | undefined, options: Omit<RollbackOptions, 'targetGiven'>) =>
+      run(withRun({ ...options, targetGiven: isGiven(command, 'target') }, id), async (...args) =>
+        (await import('./rollback.ts')).rollback(...args),
+      ),
     );
 }
 
@@ -374,6 +482,10 @@ Examples:
     );
 }
 
+function isGiven(command: Command, option: string): boolean {
+  return command.getOptionValueSource(option) === 'cli';
+}
+
 function withRun<O extends { readonly run?: string }>(options: O, id: string | undefined): O {
   return id === undefined ? options : { ...options, run: id };
 }
@@ -394,7 +506,7 @@ function defineMeasure(program: Command, run: Run): void {
         'fetch what the recorder on the hosts has written, and measure nothing',
       ).conflicts(['duration', 'interval']),
     );
-  addOutputOptions(addHostsOptions(command))
+  addOutputOptions(addFleetOptions(addHostsOptions(command)))
     .addHelpText(
       'after',
       `

@@ -10,14 +10,14 @@ const QUIET_MS = 1000;
  */
 export class Progress {
   readonly #io: Io;
-  readonly #label: SafeText;
+  readonly #label: () => SafeText;
   readonly #started = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #shown = false;
 
-  constructor(io: Io, label: SafeText) {
+  constructor(io: Io, label: SafeText | (() => SafeText)) {
     this.#io = io;
-    this.#label = label;
+    this.#label = typeof label === 'function' ? label : () => label;
     this.resume();
   }
 
@@ -32,7 +32,7 @@ export class Progress {
     if (this.#io.stderr.isTTY !== true || this.#io.env['TERM'] === 'dumb') return;
     this.#timer = setInterval(() => {
       const seconds = Math.round((performance.now() - this.#started) / 1000);
-      this.#io.stderr.write(safe`\r\x1b[K${this.#label} … ${seconds} s`);
+      this.#io.stderr.write(safe`\r\x1b[K${this.#label()} … ${seconds} s`);
       this.#shown = true;
     }, QUIET_MS);
   }

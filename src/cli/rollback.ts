@@ -10,6 +10,7 @@ import { connector } from './connector.ts';
 import type { Console } from './console.ts';
 import { EXIT } from './exit-code.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
+import { isRollout } from './open-rollout.ts';
 import type { HostOptions, OutputOptions } from './options.ts';
 import { Progress } from './progress.ts';
 import { noSuchRun } from './runs.ts';
@@ -17,12 +18,25 @@ import { write } from './terminal.ts';
 
 export interface RollbackOptions extends HostOptions, OutputOptions {
   readonly run?: string;
+  /** `-t` was given, so the run is one on that host, not a rollout. */
+  readonly targetGiven: boolean;
+  readonly limit?: string;
   readonly yes?: true;
 }
 
 /** `tasksctl rollback` */
 export async function rollback(console: Console, options: RollbackOptions): Promise<Outcome> {
   const { target } = options;
+  if (options.run !== undefined && !options.targetGiven && (await isRollout(console, options.run))) {
+    const { rollbackRollout } = await import('./rollback-rollout.ts');
+    return rollbackRollout(console, options, options.run);
+  }
+  if (options.limit !== undefined) {
+    return failed({
+      kind: 'usage',
+      message: '--limit chooses hosts of a rollout, and none of that name was begun on this machine.',
+    });
+  }
   if (options.run !== undefined && !isRunId(options.run)) return noSuchRun(target, options.run);
   const progress = new Progress(console.io, safe`Rolling back ${escapeText(target)}`);
   const connect = connector(console, options, progress);

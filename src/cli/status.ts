@@ -9,10 +9,10 @@ import { hostLimits } from '../snapshot/limits.ts';
 import type { Console } from './console.ts';
 import type { Outcome } from './failure.ts';
 import { findUnit } from './find-unit.ts';
-import type { OutputOptions, SourceOptions } from './options.ts';
+import type { InventoryOptions, OutputOptions, SourceOptions } from './options.ts';
 import { notePartialData, readSource } from './read-source.ts';
 
-export interface StatusOptions extends SourceOptions, OutputOptions {
+export interface StatusOptions extends SourceOptions, InventoryOptions, OutputOptions {
   readonly unit?: readonly string[];
   /** A share, 0 to 1. */
   readonly over?: number;
@@ -23,6 +23,12 @@ export interface StatusOptions extends SourceOptions, OutputOptions {
 
 /** `tasksctl status` */
 export async function status(console: Console, options: StatusOptions): Promise<Outcome> {
+  const filter = { all: options.all === true, globs: options.unit ?? [], over: options.over ?? null };
+  const { inventory } = options;
+  if (inventory !== undefined) {
+    const { fleetStatus } = await import('./fleet-read.ts');
+    return fleetStatus(console, { ...options, inventory }, filter);
+  }
   const source = await readSource(console, options);
   if (source.kind === 'failed') return source;
   const { snapshot } = source;
@@ -45,7 +51,6 @@ export async function status(console: Console, options: StatusOptions): Promise<
   }
 
   const tree = options.tree === true;
-  const filter = { all: options.all === true, globs: options.unit ?? [], over: options.over ?? null };
   if (!console.json) return console.result(statusText(snapshot, limits, { filter, tree }, console.style));
   const units = selectUnits(limits.units, filter);
   return console.document(statusJson(snapshot, limits, tree ? units : byLeastHeadroom(units)));

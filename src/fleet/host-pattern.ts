@@ -1,22 +1,21 @@
 import { nearestName } from '../plan/nearest-name.ts';
-import type { InventoryHost } from './inventory.ts';
 
 /**
  * The hosts a pattern of `--limit` stands for, in their order: names and groups, globs of them, `all`; `:` or `,` between
  * them; `&x` only what is in x too, `!x` without x (docs.ansible.com, "Patterns: targeting hosts and groups").
  * A text: what is wrong with it.
  */
-export function selectHosts(
-  hosts: readonly InventoryHost[],
+export function selectHosts<H extends { readonly name: string; readonly groups: readonly string[] }>(
+  hosts: readonly H[],
   pattern: string,
-): readonly InventoryHost[] | { readonly error: string } {
+): readonly H[] | { readonly error: string } {
   const terms = pattern
     .split(pattern.includes(',') ? ',' : ':')
     .map((term) => term.trim())
     .filter((term) => term !== '');
   if (terms.length === 0) return { error: 'the pattern is empty' };
   const names = [...new Set(hosts.flatMap(({ name, groups }) => [name, ...groups]))];
-  const sets = new Map<string, ReadonlySet<InventoryHost>>();
+  const sets = new Map<string, ReadonlySet<H>>();
   for (const term of terms) {
     const wanted = term.replace(/^[&!]/, '');
     if (!/^[A-Za-z0-9_.:%+@*?-]+$/.test(wanted)) {

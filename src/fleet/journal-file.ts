@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { headSchema, type JournalHead, type JournalRecord, recordSchema } from './journal.ts';
 
@@ -24,6 +24,7 @@ export class JournalFile {
   readonly #dir: string;
   readonly #file: FileHandle;
   #last: Promise<void> = Promise.resolve();
+  #closed = false;
 
   private constructor(dir: string, file: FileHandle) {
     this.#dir = dir;
@@ -84,7 +85,10 @@ export class JournalFile {
     return this.#write(record);
   }
 
+  /** Safe to call twice. */
   async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     await this.#last;
     await this.#file.close();
     await unlink(join(this.#dir, LOCK)).catch(() => {});
@@ -143,13 +147,4 @@ async function syncDirectory(dir: string): Promise<void> {
   const handle = await open(dir, 'r');
   await handle.sync();
   await handle.close();
-}
-
-/** Writes a file of the rollout so that it is whole and on the disk when this returns. */
-export async function writeDurably(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const file = await open(path, 'w', 0o600);
-  await file.writeFile(text);
-  await file.sync();
-  await file.close();
 }

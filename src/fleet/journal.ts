@@ -45,8 +45,8 @@ export const headSchema = z.strictObject({
 });
 export type JournalHead = z.infer<typeof headSchema>;
 
-/** What came of applying to one host. */
-export const applyOutcomeSchema = z.enum(['applied', 'unchanged', 'failed', 'unknown']);
+/** What came of applying to one host; `not-applied`: it was cut off before anything of it was in place. */
+export const applyOutcomeSchema = z.enum(['applied', 'unchanged', 'failed', 'not-applied', 'unknown']);
 export type ApplyOutcome = z.infer<typeof applyOutcomeSchema>;
 
 /** One line of a journal after the first. What is about to be done is written before, what came of it after. */
@@ -94,9 +94,11 @@ export type JournalRecord = z.infer<typeof recordSchema>;
 
 /** Where one host stands. */
 export type HostState =
-  /** Nothing was done to it, or nothing of what was done is in place. */
+  /** Nothing was done to it. */
   | { readonly kind: 'waiting' }
-  /** Its apply began, and how it ended is not known. */
+  /** Its apply has begun; in the journal of a rollout that nobody works on: it was cut off. */
+  | { readonly kind: 'applying'; readonly run: string }
+  /** How its apply ended is not known, also after asking it. */
   | { readonly kind: 'unsettled'; readonly run: string; readonly detail: string }
   | { readonly kind: 'applied'; readonly run: string; readonly detail: string }
   | { readonly kind: 'unchanged'; readonly detail: string }
@@ -105,41 +107,76 @@ export type HostState =
   /** Its changes are in place, and could not be taken back. */
   | { readonly kind: 'rollback-failed'; readonly run: string; readonly detail: string };
 
-/** What a journal comes to. */
-export interface RolloutState {
-  readonly hosts: ReadonlyMap<string, HostState>;
-  /** Waves whose gates were passed. */
-  readonly passed: ReadonlySet<number>;
-  /** Hosts that were rebooted as they should. */
-  readonly rebooted: ReadonlySet<string>;
-  /** Since it was last resumed. */
-  readonly stopped: { readonly wave: number; readonly why: string } | null;
-  readonly end: 'done' | 'rolled-back' | null;
-}
+/** How far the reboot of a host came. */
+export type RebootState =
+  | { readonly kind: 'begun' }
+  | { readonly kind: 'done' }
+  | { readonly kind: 'failed'; readonly detail: string };
 
-/** Reads the records in their order. Pure. */
-export function rolloutState(head: JournalHead, records: readonly JournalRecord[]): RolloutState {
-  const hosts = new Map<string, HostState>(head.hosts.map(({ name }) => [name, { kind: 'waiting' }]));
-  const passed = new Set<number>();
-  const rebooted = new Set<string>();
-  let stopped: RolloutState['stopped'] = null;
-  let end: RolloutState['end'] = null;
-  for (const record of records) {
+/** What a journal comes to, record by record. */
+export class RolloutState {
+  readonly #head: JournalHead;
+  readonly #hosts: Map<string, HostState>;
+  readonly #reboots = new Map<string, RebootState>();
+  readonly #passed = new Set<number>();
+  #stopped: { readonly wave: number; readonly why: string } | null = null;
+  #end: 'done' | 'rolled-back' | null = null;
+
+  constructor(head: JournalHead, records: readonly JournalRecord[] = []) {
+    this.#head = head;
+    this.#hosts = new Map(head.hosts.map(({ name }) => [name, { kind: 'waiting' }]));
+    for (const record of records) this.add(record);
+  }
+
+  of(host: string): HostState {
+    return this.#hosts.get(host) ?? { kind: 'waiting' };
+  }
+
+  /** null: it was not begun. */
+  rebootOf(host: string): RebootState | null {
+    return this.#reboots.get(host) ?? null;
+  }
+
+  /** Its gates were passed. */
+  hasPassed(wave: number): boolean {
+    return this.#passed.has(wave);
+  }
+
+  get hosts(): ReadonlyMap<string, HostState> {
+    return this.#hosts;
+  }
+
+  /** Since it was last resumed. */
+  get stopped(): { readonly wave: number; readonly why: string } | null {
+    return this.#stopped;
+  }
+
+  get end(): 'done' | 'rolled-back' | null {
+    return this.#end;
+  }
+
+  add(record: JournalRecord): void {
     switch (record.what) {
       case 'apply':
-        hosts.set(record.host, { kind: 'unsettled', run: record.run, detail: 'cut off' });
+        this.#hosts.set(record.host, { kind: 'applying', run: record.run });
         break;
       case 'applied':
-        hosts.set(record.host, outcomeState(record));
+        this.#hosts.set(record.host, outcomeState(record));
+        break;
+      case 'reboot':
+        this.#reboots.set(record.host, { kind: 'begun' });
         break;
       case 'rebooted':
-        if (record.ok) rebooted.add(record.host);
+        this.#reboots.set(
+          record.host,
+          record.ok ? { kind: 'done' } : { kind: 'failed', detail: record.detail },
+        );
         break;
       case 'gate':
-        if (record.found.length === 0) passed.add(record.wave);
+        if (record.found.length === 0) this.#passed.add(record.wave);
         break;
       case 'rolled-back':
-        hosts.set(
+        this.#hosts.set(
           record.host,
           record.ok
             ? { kind: 'rolled-back', detail: record.detail }
@@ -147,20 +184,28 @@ export function rolloutState(head: JournalHead, records: readonly JournalRecord[
         );
         break;
       case 'stopped':
-        stopped = { wave: record.wave, why: record.why };
-        break;
-      case 'resumed':
+        this.#stopped = { wave: record.wave, why: record.why };
         break;
       case 'end':
-        end = record.verdict;
+        this.#end = record.verdict;
         break;
-      // What began and did not end is found out by the host, or done again.
-      case 'reboot':
+      case 'resumed':
+        this.#tryAgain();
+        break;
+      // What began and did not end is done again.
       case 'rollback':
         break;
     }
   }
-  return { hosts, passed, rebooted, stopped, end };
+
+  /** Who resumes a rollout wants another try at what failed. */
+  #tryAgain(): void {
+    for (const { name, wave } of this.#head.hosts) {
+      if (this.#passed.has(wave)) continue;
+      if (this.of(name).kind === 'failed') this.#hosts.set(name, { kind: 'waiting' });
+      if (this.rebootOf(name)?.kind === 'failed') this.#reboots.set(name, { kind: 'begun' });
+    }
+  }
 }
 
 function outcomeState({ outcome, run, detail }: JournalRecord & { what: 'applied' }): HostState {
@@ -173,5 +218,7 @@ function outcomeState({ outcome, run, detail }: JournalRecord & { what: 'applied
       return { kind: 'unsettled', run, detail };
     case 'failed':
       return { kind: 'failed', detail };
+    case 'not-applied':
+      return { kind: 'waiting' };
   }
 }

@@ -5,8 +5,7 @@ import {
   type JournalHead,
   type JournalRecord,
   type RolloutHost,
-  type RolloutState,
-  rolloutState,
+  RolloutState,
 } from './journal.ts';
 import { amountOf } from './waves.ts';
 
@@ -23,10 +22,12 @@ export interface RolloutEffects {
   inspect(host: RolloutHost, run: string): Promise<readonly string[]>;
   /** What the operator's own command has against a wave; nothing: it passes. */
   judgeWave(wave: number, hosts: readonly RolloutHost[]): Promise<readonly string[]>;
-  needsReboot(host: RolloutHost): Promise<boolean>;
-  reboot(host: RolloutHost): Promise<{ readonly ok: boolean; readonly detail: string }>;
-  /** Waits, less where the rollout is interrupted. */
-  bake(seconds: number): Promise<void>;
+  /** Whether a change waits for the next boot; false too where nobody can say: the gate finds that out. */
+  needsReboot(host: RolloutHost, run: string): Promise<boolean>;
+  /** Also takes up a reboot that was begun before. */
+  reboot(host: RolloutHost, run: string): Promise<{ readonly ok: boolean; readonly detail: string }>;
+  /** Lets changed hosts work for so long under their new limits; less where the rollout is interrupted. */
+  bake(hosts: readonly RolloutHost[], seconds: number): Promise<void>;
   /** Whether to go on with the next wave. */
   proceed(wave: number): Promise<boolean>;
   newRun(): string;
@@ -37,6 +38,12 @@ export interface RolloutEffects {
 export type RolloutEvent =
   | { readonly kind: 'wave'; readonly wave: number; readonly waves: number; readonly hosts: number }
   | { readonly kind: 'host'; readonly host: RolloutHost; readonly state: HostState }
+  | {
+      readonly kind: 'reboot';
+      readonly host: RolloutHost;
+      readonly ok: boolean;
+      readonly detail: string;
+    }
   | { readonly kind: 'gate'; readonly wave: number; readonly found: readonly GateFinding[] };
 
 export interface GateFinding {
@@ -74,15 +81,21 @@ export async function runRollout(run: RolloutRun): Promise<RolloutResult> {
   return new Rollout(run).run();
 }
 
+/** Takes back what a rollout did to these hosts, whatever became of it; may be repeated. */
+export async function rollBackRollout(
+  run: RolloutRun,
+  hosts: readonly RolloutHost[],
+): Promise<RolloutResult> {
+  return new Rollout(run).undo(hosts);
+}
+
 class Rollout {
   readonly #run: RolloutRun;
-  readonly #records: JournalRecord[];
-  #state: RolloutState;
+  readonly #state: RolloutState;
 
   constructor(run: RolloutRun) {
     this.#run = run;
-    this.#records = [...run.records];
-    this.#state = rolloutState(run.head, this.#records);
+    this.#state = new RolloutState(run.head, run.records);
   }
 
   async run(): Promise<RolloutResult> {
@@ -94,7 +107,7 @@ class Rollout {
     if (stopped !== null && head.settings.onFailure !== 'stop') return this.#takeBack(stopped);
     const waves = 1 + Math.max(-1, ...head.hosts.map(({ wave }) => wave));
     for (let wave = 0; wave < waves; wave++) {
-      if (this.#state.passed.has(wave)) continue;
+      if (this.#state.hasPassed(wave)) continue;
       const hosts = head.hosts.filter((host) => host.wave === wave);
       this.#run.onEvent?.({ kind: 'wave', wave, waves, hosts: hosts.length });
       await this.#apply(hosts);
@@ -102,9 +115,11 @@ class Rollout {
       const failed = this.#failures();
       if (failed > this.#allowed())
         return this.#stop(wave, `${failed} ${failed === 1 ? 'host' : 'hosts'} failed`);
-      if (head.settings.bakeSeconds > 0) await effects.bake(head.settings.bakeSeconds);
+      const changed = hosts.filter(({ name }) => this.#state.of(name).kind === 'applied');
+      const { bakeSeconds } = head.settings;
+      if (bakeSeconds > 0 && changed.length > 0) await effects.bake(changed, bakeSeconds);
       if (this.#run.interrupted()) return this.#result('interrupted', null);
-      const found = await this.#gate(wave, hosts);
+      const found = await this.#gate(wave, changed);
       if (this.#run.interrupted()) return this.#result('interrupted', null);
       await this.#record({ what: 'gate', at: effects.now(), wave, found: [...found] });
       this.#run.onEvent?.({ kind: 'gate', wave, found });
@@ -122,13 +137,24 @@ class Rollout {
     return this.#result('done', null);
   }
 
+  async undo(hosts: readonly RolloutHost[]): Promise<RolloutResult> {
+    const { head, effects } = this.#run;
+    const left = await this.#rollBack(hosts);
+    if (this.#run.interrupted() && left > 0) return this.#result('interrupted', null);
+    if (left > 0) return this.#result('rollback-incomplete', null);
+    // With hosts left that keep their changes the rollout is not at its end.
+    const all = head.hosts.every(({ name }) => !IN_PLACE.has(this.#state.of(name).kind));
+    if (all) await this.#record({ what: 'end', at: effects.now(), verdict: 'rolled-back' });
+    return this.#result('rolled-back', null);
+  }
+
   /** Finds out how applies ended that nobody heard the end of. */
   async #settle(): Promise<void> {
     const { head, effects } = this.#run;
-    const open = head.hosts.filter(({ name }) => this.#of(name).kind === 'unsettled');
+    const open = head.hosts.filter(({ name }) => OPEN.has(this.#state.of(name).kind));
     await this.#each(open, async (host) => {
-      const state = this.#of(host.name);
-      if (state.kind !== 'unsettled') return;
+      const state = this.#state.of(host.name);
+      if (!('run' in state)) return;
       const { outcome, detail } = await effects.settle(host, state.run);
       await this.#applied(host, state.run, outcome, detail);
     });
@@ -136,61 +162,58 @@ class Rollout {
 
   async #apply(hosts: readonly RolloutHost[]): Promise<void> {
     const { effects, head } = this.#run;
-    // A host that failed is tried again where the operator resumes; within one go it is done with.
-    const begin = hosts.filter(({ name }) =>
-      ['waiting', 'failed', 'unsettled'].includes(this.#of(name).kind),
+    // One that cannot say what became of it is left alone: another run on top could only make it worse.
+    const begin = hosts.filter(({ name }) => this.#state.of(name).kind === 'waiting');
+    const stop = () => this.#failures() > this.#allowed();
+    await this.#each(
+      begin,
+      async (host) => {
+        const run = effects.newRun();
+        await this.#record({ what: 'apply', at: effects.now(), host: host.name, run });
+        const { outcome, detail } = await effects.apply(host, run);
+        await this.#applied(host, run, outcome, detail);
+        await this.#reboot(host);
+      },
+      stop,
     );
-    await this.#each(begin, async (host) => {
-      const before = this.#of(host.name);
-      // Not known even after asking: another run on top could only make it worse.
-      if (before.kind === 'unsettled') return;
-      const run = effects.newRun();
-      await this.#record({ what: 'apply', at: effects.now(), host: host.name, run });
-      const { outcome, detail } = await effects.apply(host, run);
-      await this.#applied(host, run, outcome, detail);
-    });
-    if (!head.settings.reboot) return;
-    const applied = hosts.filter(
-      ({ name }) => this.#of(name).kind === 'applied' && !this.#state.rebooted.has(name),
-    );
-    await this.#each(applied, async (host) => {
-      if (!(await effects.needsReboot(host))) return;
-      await this.#record({ what: 'reboot', at: effects.now(), host: host.name });
-      const { ok, detail } = await effects.reboot(host);
-      await this.#record({ what: 'rebooted', at: effects.now(), host: host.name, ok, detail });
-    });
+    // Those that were applied to before the rollout was cut off.
+    if (head.settings.reboot) await this.#each(hosts, (host) => this.#reboot(host), stop);
+  }
+
+  async #reboot(host: RolloutHost): Promise<void> {
+    const { effects, head } = this.#run;
+    const state = this.#state.of(host.name);
+    const before = this.#state.rebootOf(host.name);
+    if (!head.settings.reboot || state.kind !== 'applied') return;
+    if (before?.kind === 'done' || before?.kind === 'failed') return;
+    if (before === null && !(await effects.needsReboot(host, state.run))) return;
+    await this.#record({ what: 'reboot', at: effects.now(), host: host.name });
+    const { ok, detail } = await effects.reboot(host, state.run);
+    await this.#record({ what: 'rebooted', at: effects.now(), host: host.name, ok, detail });
+    this.#run.onEvent?.({ kind: 'reboot', host, ok, detail });
   }
 
   async #applied(host: RolloutHost, run: string, outcome: ApplyOutcome, detail: string): Promise<void> {
     const at = this.#run.effects.now();
     await this.#record({ what: 'applied', at, host: host.name, run, outcome, detail });
-    this.#run.onEvent?.({ kind: 'host', host, state: this.#of(host.name) });
+    this.#run.onEvent?.({ kind: 'host', host, state: this.#state.of(host.name) });
   }
 
-  async #gate(wave: number, hosts: readonly RolloutHost[]): Promise<readonly GateFinding[]> {
+  async #gate(wave: number, changed: readonly RolloutHost[]): Promise<readonly GateFinding[]> {
     const { effects, head } = this.#run;
     const found: GateFinding[] = [];
-    const changed = hosts.filter(({ name }) => this.#of(name).kind === 'applied');
     await this.#each(changed, async (host) => {
-      const state = this.#of(host.name);
+      const state = this.#state.of(host.name);
       if (state.kind !== 'applied') return;
+      const reboot = this.#state.rebootOf(host.name);
+      if (reboot?.kind === 'failed') found.push({ host: host.name, detail: reboot.detail });
       for (const detail of await effects.inspect(host, state.run)) found.push({ host: host.name, detail });
     });
-    for (const { host, ok, detail } of this.#reboots()) {
-      if (!ok && changed.some(({ name }) => name === host)) found.push({ host, detail });
-    }
     if (this.#run.interrupted()) return found;
     if (head.settings.gateCommand !== null && changed.length > 0) {
       for (const detail of await effects.judgeWave(wave, changed)) found.push({ host: null, detail });
     }
     return found;
-  }
-
-  /** The last reboot of each host. */
-  #reboots(): (JournalRecord & { what: 'rebooted' })[] {
-    const last = new Map<string, JournalRecord & { what: 'rebooted' }>();
-    for (const record of this.#records) if (record.what === 'rebooted') last.set(record.host, record);
-    return [...last.values()];
   }
 
   async #stop(wave: number, why: string): Promise<RolloutResult> {
@@ -203,8 +226,7 @@ class Rollout {
   async #takeBack({ wave, why }: { readonly wave: number; readonly why: string }): Promise<RolloutResult> {
     const { head, effects } = this.#run;
     const all = head.settings.onFailure === 'rollback-all';
-    const hosts = head.hosts.filter((host) => all || host.wave === wave);
-    const left = await this.#rollBack(hosts);
+    const left = await this.#rollBack(head.hosts.filter((host) => all || host.wave === wave));
     if (this.#run.interrupted() && left > 0) return this.#result('interrupted', why);
     if (left > 0) return this.#result('rollback-incomplete', why);
     await this.#record({ what: 'end', at: effects.now(), verdict: 'rolled-back' });
@@ -214,9 +236,9 @@ class Rollout {
   /** Gives the number of hosts that still have changes of this rollout, or may have. */
   async #rollBack(hosts: readonly RolloutHost[]): Promise<number> {
     const { effects } = this.#run;
-    const applied = hosts.filter(({ name }) => RUN_IN_PLACE.has(this.#of(name).kind));
+    const applied = hosts.filter(({ name }) => IN_PLACE.has(this.#state.of(name).kind));
     await this.#each(applied, async (host) => {
-      const state = this.#of(host.name);
+      const state = this.#state.of(host.name);
       if (!('run' in state)) return;
       await this.#record({ what: 'rollback', at: effects.now(), host: host.name, run: state.run });
       const { ok, detail } = await effects.rollBack(host, state.run);
@@ -228,14 +250,18 @@ class Rollout {
         ok,
         detail,
       });
-      this.#run.onEvent?.({ kind: 'host', host, state: this.#of(host.name) });
+      this.#run.onEvent?.({ kind: 'host', host, state: this.#state.of(host.name) });
     });
-    return hosts.filter(({ name }) => RUN_IN_PLACE.has(this.#of(name).kind)).length;
+    return hosts.filter(({ name }) => IN_PLACE.has(this.#state.of(name).kind)).length;
   }
 
+  /** Hosts that are not as they should be. */
   #failures(): number {
-    return [...this.#state.hosts.values()].filter(({ kind }) => kind === 'failed' || kind === 'unsettled')
-      .length;
+    let failures = 0;
+    for (const [name, { kind }] of this.#state.hosts) {
+      if (BAD.has(kind) || this.#state.rebootOf(name)?.kind === 'failed') failures++;
+    }
+    return failures;
   }
 
   #allowed(): number {
@@ -243,22 +269,22 @@ class Rollout {
     return amountOf(settings.maxFail, hosts.length);
   }
 
-  #each(hosts: readonly RolloutHost[], task: (host: RolloutHost) => Promise<void>): Promise<void> {
+  #each(
+    hosts: readonly RolloutHost[],
+    task: (host: RolloutHost) => Promise<void>,
+    stop: () => boolean = () => false,
+  ): Promise<void> {
     const { forks, maxUnavailable } = this.#run.head.settings;
-    const began = this.#failures();
-    // More failures than allowed start no more hosts; those of before a resume do not count.
-    const stop = () => this.#run.interrupted() || this.#failures() - began > this.#allowed();
-    return eachHost(hosts, { forks, maxUnavailable: new Map(maxUnavailable), stop }, task);
+    return eachHost(
+      hosts,
+      { forks, maxUnavailable: new Map(maxUnavailable), stop: () => this.#run.interrupted() || stop() },
+      task,
+    );
   }
 
   async #record(record: JournalRecord): Promise<void> {
     await this.#run.append(record);
-    this.#records.push(record);
-    this.#state = rolloutState(this.#run.head, this.#records);
-  }
-
-  #of(host: string): HostState {
-    return this.#state.hosts.get(host) ?? { kind: 'waiting' };
+    this.#state.add(record);
   }
 
   #result(verdict: RolloutResult['verdict'], why: string | null): RolloutResult {
@@ -266,5 +292,13 @@ class Rollout {
   }
 }
 
+/** States in which nobody knows what became of an apply. */
+const OPEN: ReadonlySet<HostState['kind']> = new Set(['applying', 'unsettled']);
+const BAD: ReadonlySet<HostState['kind']> = new Set(['failed', 'unsettled', 'rollback-failed']);
 /** States in which changes of the rollout are in place, or may be. */
-const RUN_IN_PLACE: ReadonlySet<HostState['kind']> = new Set(['applied', 'unsettled', 'rollback-failed']);
+const IN_PLACE: ReadonlySet<HostState['kind']> = new Set([
+  'applying',
+  'applied',
+  'unsettled',
+  'rollback-failed',
+]);

@@ -45,7 +45,7 @@ function testCase(host: string, { code, severity, message, file, line, unit, hel
 }
 
 /** XML 1.0 has no way at all to write most controls: they are shown as everywhere else. */
-function element(raw: string): string {
+export function element(raw: string): string {
   return raw
     .split('\n')
     .map(escapeText)
@@ -56,6 +56,6 @@ function element(raw: string): string {
     .replace(/[\ufffe\uffff]/g, '?');
 }
 
-function attribute(raw: string): string {
+export function attribute(raw: string): string {
   return element(raw.replaceAll('\n', ' ')).replaceAll('"', '&quot;');
 }

@@ -1,0 +1,118 @@
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access, open, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { selectHosts } from '../fleet/host-pattern.ts';
+import type { InventoryHost } from '../fleet/inventory.ts';
+import { type InventorySource, readInventory } from '../fleet/read-inventory.ts';
+import { diagnosticLines } from '../report/diagnostic-text.ts';
+import { join, safe } from '../report/terminal-escape.ts';
+import type { Console } from './console.ts';
+import { type Failed, failed } from './failure.ts';
+import type { FleetOptions } from './options.ts';
+import { readText } from './read-file.ts';
+import { write } from './terminal.ts';
+
+type HostsFound = { readonly kind: 'ok'; readonly hosts: readonly InventoryHost[] } | Failed;
+
+/** What a program that makes an inventory may take, and say. */
+const PROGRAM_TIMEOUT_MS = 60_000;
+const PROGRAM_MAX_BYTES = 256 * 1024 * 1024;
+
+/** The hosts the options name, at least one. */
+export async function hostsOf(console: Console, options: FleetOptions): Promise<HostsFound> {
+  const sources: InventorySource[] = [];
+  for (const name of options.inventory) {
+    const source = await readSource(name, console);
+    if ('kind' in source) return source;
+    sources.push(source);
+  }
+  const read = readInventory(sources);
+  const names = options.inventory.join(', ');
+  if (!read.ok) {
+    return failed({
+      kind: 'input-invalid',
+      message: `The inventory ${names} cannot be used.`,
+      problems: read.problems,
+    });
+  }
+  if (!console.json) {
+    for (const warning of read.warnings) {
+      await write(console.io.stderr, safe`${join(diagnosticLines(warning, console.errorStyle), safe`\n`)}\n`);
+    }
+  }
+  const { hosts } = read.inventory;
+  if (hosts.length === 0) return failed({ kind: 'input-invalid', message: `There is no host in ${names}.` });
+  if (options.limit === undefined) return { kind: 'ok', hosts };
+  const selected = selectHosts(hosts, options.limit);
+  if ('error' in selected) return failed({ kind: 'usage', message: `--limit: ${selected.error}.` });
+  if (selected.length === 0) {
+    return failed({
+      kind: 'usage',
+      message: `No host of the inventory is left by --limit ${options.limit}.`,
+    });
+  }
+  return { kind: 'ok', hosts: selected };
+}
+
+async function readSource(name: string, console: Console): Promise<InventorySource | Failed> {
+  if (name.includes(',')) {
+    const hosts = name.split(',').map((host) => host.trim());
+    return { file: '--inventory', text: hosts.filter((host) => host !== '').join('\n') };
+  }
+  if (name !== '-') {
+    const found = await stat(name).catch(() => null);
+    if (found?.isDirectory() === true) {
+      return failed({
+        kind: 'usage',
+        message: `${name} is a directory.`,
+        help: 'Name the inventories in it one by one, with -i for each.',
+      });
+    }
+    if (found?.isFile() === true && (await isProgram(name))) return runProgram(name, console);
+  }
+  const file = await readText(name, console.io);
+  return file.ok ? { file: file.name, text: file.text } : failed(file.failure);
+}
+
+/** It may be executed, and is a script or a binary: many a text file has the execute bit by mistake. */
+async function isProgram(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.X_OK);
+    const file = await open(path, 'r');
+    try {
+      const head = Buffer.alloc(4);
+      await file.read(head, 0, 4, 0);
+      return head.toString('latin1', 0, 2) === '#!' || head.toString('latin1') === '\x7fELF';
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
+function runProgram(path: string, console: Console): Promise<InventorySource | Failed> {
+  return new Promise((done) => {
+    execFile(
+      resolve(path),
+      ['--list'],
+      { timeout: PROGRAM_TIMEOUT_MS, maxBuffer: PROGRAM_MAX_BYTES, signal: console.io.signal },
+      (error, stdout, stderr) => {
+        if (error === null) {
+          done({ file: path, text: stdout });
+          return;
+        }
+        const said = stderr.trim().split('\n').at(-1) ?? '';
+        const why =
+          error.killed === true ? 'it took longer than 60 s' : `it ended with ${error.code ?? 'a signal'}`;
+        done(
+          failed({
+            kind: 'input-unreadable',
+            message: `The inventory program ${path} failed: ${why}${said === '' ? '' : `: ${said}`}`,
+          }),
+        );
+      },
+    );
+  });
+}

@@ -1,0 +1,335 @@
+import { randomInt } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join as joinPath } from 'node:path';
+import { applyPlan } from '../apply/apply-plan.ts';
+import { makeRunId } from '../apply/run-id.ts';
+import { DEAD_MAN_SECONDS } from '../apply/transaction.ts';
+import { HostPlanFile } from '../fleet/host-plan-file.ts';
+import type { InventoryHost } from '../fleet/inventory.ts';
+import { type JournalHead, type RolloutHost, type RolloutSettings, RolloutState } from '../fleet/journal.ts';
+import { JournalFile } from '../fleet/journal-file.ts';
+import { type RolloutResult, runRollout } from '../fleet/rollout.ts';
+import { type Amount, amountOf, DEFAULT_WAVES, wavesOf, wavesUntil } from '../fleet/waves.ts';
+import type { Plan } from '../plan/plan.ts';
+import { fleetPlanText, rolloutText, wavesText } from '../report/fleet-text.ts';
+import { fleetPlanJson, rolloutJson } from '../report/rollout-json.ts';
+import { rolloutJunit } from '../report/rollout-junit.ts';
+import { shellWord } from '../report/shell-quote.ts';
+import { escapeText, join as joinText, type SafeText, safe } from '../report/terminal-escape.ts';
+import { askYes, canAsk } from './ask-yes.ts';
+import { connector } from './connector.ts';
+import type { Console } from './console.ts';
+import { EXIT } from './exit-code.ts';
+import { failed, type Outcome } from './failure.ts';
+import { fleetPlanCode } from './fleet-plan.ts';
+import { hostsOf } from './inventory.ts';
+import { openRollout, PLANS, rolloutDirectory } from './open-rollout.ts';
+import { operatorName } from './operator.ts';
+import {
+  amounts,
+  type ConnectionOptions,
+  type FleetOptions,
+  type InventoryOptions,
+  type OutputOptions,
+} from './options.ts';
+import { readPolicy } from './plan.ts';
+import { lostJson, planFleet } from './plan-fleet.ts';
+import { Progress } from './progress.ts';
+import type { LostHost } from './read-fleet.ts';
+import { mergedProfile, readMeasured } from './read-profiles.ts';
+import { type HeldRollout, withRollout } from './run-rollout.ts';
+import { write } from './terminal.ts';
+import { writeResult } from './write-file.ts';
+
+export interface RolloutOptions extends ConnectionOptions, InventoryOptions, OutputOptions {
+  readonly policy: string;
+  readonly profile: readonly string[];
+  readonly waves?: readonly Amount[];
+  readonly serial?: Amount;
+  readonly maxFail: Amount;
+  readonly maxUnavailable?: readonly (readonly [string, number])[];
+  /** Milliseconds. */
+  readonly bake?: number;
+  readonly pause?: true;
+  readonly gateCommand?: string;
+  readonly onFailure: RolloutSettings['onFailure'];
+  readonly reboot?: true;
+  readonly drain?: string;
+  readonly undrain?: string;
+  /** Seconds. */
+  readonly deadMan?: number;
+  readonly yes?: true;
+  readonly check?: true;
+  readonly resume?: string;
+  readonly junit?: string;
+  readonly diff: boolean;
+  readonly verbose?: true;
+}
+
+/** `tasksctl rollout` */
+export async function rollout(console: Console, options: RolloutOptions): Promise<Outcome> {
+  if (options.resume !== undefined) return resume(console, options, options.resume);
+  const { inventory } = options;
+  if (inventory === undefined) {
+    return failed({
+      kind: 'usage',
+      message: 'No inventory is given.',
+      help: 'Name the hosts with -i FILE or -i host1,host2.',
+    });
+  }
+  const wish = await readPolicy(options, console.io);
+  if (wish.kind === 'failed') return wish;
+  const measured = await readMeasured(options.profile, console.io);
+  if (measured.kind === 'failed') return measured;
+  const fleet = { ...options, inventory };
+  const found = await hostsOf(console, fleet);
+  if (found.kind === 'failed') return found;
+  const by = {
+    policy: wish.policy,
+    profile: options.profile.length === 0 ? null : mergedProfile(measured.measured),
+  };
+  if (options.check === true) return check(console, fleet, found.hosts, by);
+
+  const id = makeRunId(new Date(), randomInt(0x10000));
+  const dir = rolloutDirectory(console, id);
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const plans = await HostPlanFile.create(joinPath(dir, PLANS));
+  let begun = false;
+  try {
+    const changed = new Set<string>();
+    const { groups, lost } = await planFleet(console, found.hosts, fleet, by, async (plan) => {
+      if (plan.plan.changes.length === 0) return;
+      changed.add(plan.name);
+      await plans.add(plan);
+    });
+    if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
+    await plans.sync();
+    if (!console.json) {
+      const shown = { diff: options.diff, verbose: options.verbose === true };
+      await write(console.io.stderr, fleetPlanText(groups.all(), lost.length, shown, console.errorStyle));
+    }
+    const head: JournalHead = {
+      schema: 'tasksctl/rollout-journal/1',
+      run: id,
+      startedAt: new Date().toISOString(),
+      operator: operatorName(),
+      policy: wish.policy.name,
+      settings: settingsOf(options),
+      hosts: inWaves(
+        found.hosts.filter(({ name }) => changed.has(name)),
+        options,
+      ),
+    };
+    const rest: Rest = {
+      lost,
+      nothingToDo: found.hosts.flatMap(({ name }) =>
+        changed.has(name) || lost.some(({ host }) => host.name === name) ? [] : [name],
+      ),
+      refused: groups.all().some(({ plan }) => plan.refused.length > 0),
+    };
+    if (lost.length > amountOf(options.maxFail, found.hosts.length)) {
+      return failed({
+        kind: 'input-invalid',
+        message: `${lost.length} of ${found.hosts.length} hosts could not be planned (${lost[0]?.host.name}: ${lost[0]?.failure.message}). Nothing was changed.`,
+        help: 'Mend them, leave them out with --limit, or allow for them with --max-fail.',
+      });
+    }
+    if (head.hosts.length === 0) {
+      return finish(
+        console,
+        options,
+        head,
+        { verdict: 'done', why: null, state: new RolloutState(head) },
+        rest,
+      );
+    }
+    const agreed = await agree(console, options, head);
+    if (agreed !== 'yes') return agreed;
+    const journal = await JournalFile.create(dir, head);
+    begun = true;
+    return await carryOn(console, options, { head, records: [], journal, plans, rest });
+  } finally {
+    await plans.close();
+    // Nothing was done to any host, so there is nothing to remember.
+    if (!begun) await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** What is told at the end of hosts that are in no wave. */
+interface Rest {
+  readonly lost: readonly LostHost[];
+  readonly nothingToDo: readonly string[];
+  readonly refused: boolean;
+}
+
+const NO_REST: Rest = { lost: [], nothingToDo: [], refused: false };
+
+function settingsOf(options: RolloutOptions): RolloutSettings {
+  return {
+    forks: options.forks,
+    maxFail: options.maxFail,
+    maxUnavailable: (options.maxUnavailable ?? []).map(([group, most]) => [group, most]),
+    bakeSeconds: (options.bake ?? 0) / 1000,
+    pause: options.pause === true,
+    onFailure: options.onFailure,
+    gateCommand: options.gateCommand ?? null,
+    reboot: options.reboot === true,
+    drain: options.drain ?? null,
+    undrain: options.undrain ?? null,
+    deadManSeconds: options.deadMan ?? null,
+  };
+}
+
+function inWaves(hosts: readonly InventoryHost[], { waves, serial }: RolloutOptions): RolloutHost[] {
+  const all =
+    serial === undefined ? wavesUntil(hosts, waves ?? amounts(DEFAULT_WAVES)) : wavesOf(hosts, serial);
+  return all.flatMap((wave, number) =>
+    wave.map(({ name, target, groups }) => ({ name, target, groups: [...groups], wave: number })),
+  );
+}
+
+async function agree(
+  console: Console,
+  options: RolloutOptions,
+  { hosts, settings }: JournalHead,
+): Promise<'yes' | Outcome> {
+  const waves = wavesText(hosts);
+  if (!console.json) await write(console.io.stderr, safe`${waves}\n`);
+  if (options.yes === true) return 'yes';
+  if (console.json || !canAsk(console.io)) {
+    return failed({
+      kind: 'usage',
+      message: 'There is no terminal to ask whether to begin this rollout.',
+      help: 'Look at it with --check, then begin it with --yes.',
+    });
+  }
+  const reboot = settings.reboot ? safe` and reboot them where it takes that` : safe``;
+  const count = hosts.length === 1 ? safe`1 host` : safe`${hosts.length} hosts`;
+  if (await askYes(console.io, safe`Apply this to ${count}${reboot}?`)) return 'yes';
+  if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
+  return console.result(safe`Nothing was changed.\n`, EXIT.done);
+}
+
+/** Looks for what a rollout would change, and has each host check whether it would go through. */
+async function check(
+  console: Console,
+  options: RolloutOptions & FleetOptions,
+  hosts: readonly InventoryHost[],
+  by: Parameters<typeof planFleet>[3],
+): Promise<Outcome> {
+  const targets = new Map(hosts.map((host) => [host.name, host]));
+  const bad: { readonly name: string; readonly detail: string }[] = [];
+  const { groups, lost } = await planFleet(console, hosts, options, by, async ({ name, plan }) => {
+    const host = targets.get(name);
+    if (host === undefined || plan.changes.length === 0) return;
+    const detail = await checkHost(console, options, plan);
+    if (detail !== null) bad.push({ name, detail });
+  });
+  if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
+  const all = groups.all();
+  const code = fleetPlanCode(all, lost.length + bad.length, true);
+  if (console.json) return console.document(fleetPlanJson(all, lostJson(lost), bad), code);
+  const shown = { diff: options.diff, verbose: options.verbose === true };
+  const text = fleetPlanText(all, lost.length, shown, console.style);
+  const found = bad.map(
+    ({ name, detail }) => safe`${escapeText(name)}: it would refuse: ${escapeText(detail)}\n`,
+  );
+  return console.result(safe`${text}${joinText(found, safe``)}`, code);
+}
+
+/** Text: why it would not go through. */
+async function checkHost(console: Console, options: RolloutOptions, plan: Plan): Promise<string | null> {
+  const progress = new Progress(console.io, safe`Checking`);
+  progress.pause();
+  const startedAt = new Date();
+  const result = await applyPlan(plan, {
+    connect: connector(console, { ...options, target: plan.target }, progress, console.io.signal),
+    run: { id: makeRunId(startedAt, randomInt(0x10000)), startedAt, operator: operatorName() },
+    keepSince: makeRunId(startedAt, 0),
+    check: true,
+    deadMan: true,
+    deadManSeconds: DEAD_MAN_SECONDS,
+    signal: console.io.signal,
+  });
+  switch (result.kind) {
+    case 'nothing':
+    case 'checked':
+    case 'unchanged':
+    case 'applied':
+      return null;
+    case 'refused':
+      return `${result.reason}: ${result.detail}`;
+    case 'restored':
+    case 'restore-failed':
+      return `${result.step}: ${result.reason}`;
+    case 'unreachable':
+    case 'unknown':
+      return result.error.message;
+  }
+}
+
+async function resume(console: Console, options: RolloutOptions, id: string): Promise<Outcome> {
+  const opened = await openRollout(console, id);
+  if (opened.kind === 'failed') return opened;
+  const { head, records, journal, plans } = opened;
+  try {
+    const resumed = { what: 'resumed', at: new Date().toISOString() } as const;
+    if (new RolloutState(head, records).end === null) {
+      await journal.append(resumed);
+      records.push(resumed);
+    }
+    return await carryOn(console, options, { head, records, journal, plans, rest: NO_REST });
+  } finally {
+    await plans.close();
+  }
+}
+
+interface Going extends HeldRollout {
+  readonly rest: Rest;
+}
+
+async function carryOn(console: Console, options: RolloutOptions, going: Going): Promise<Outcome> {
+  const { head, records, journal, plans, rest } = going;
+  const result = await withRollout(console, options, { head, journal, plans, records }, runRollout);
+  return finish(console, options, head, result, rest);
+}
+
+async function finish(
+  console: Console,
+  options: Pick<RolloutOptions, 'sshConfig' | 'junit'>,
+  head: JournalHead,
+  result: RolloutResult,
+  { lost, nothingToDo, refused }: Rest,
+): Promise<Outcome> {
+  const document = rolloutJson(head, result, { nothingToDo, lost: lostJson(lost) });
+  if (options.junit !== undefined) {
+    const failure = await writeResult(options.junit, rolloutJunit(document));
+    if (failure !== null) return failed(failure);
+  }
+  const code = exitCode(result, lost.length, refused);
+  if (console.json) return console.document(document, code);
+  if (head.hosts.length === 0) return console.result(safe`Nothing to do.\n`, code);
+  return console.result(rolloutText(head, result, sameConnection(options), console.style), code);
+}
+
+/** The options to give again, for commands to copy. */
+export function sameConnection({ sshConfig }: Pick<ConnectionOptions, 'sshConfig'>): SafeText {
+  return sshConfig === undefined ? safe`` : safe` --ssh-config ${shellWord(sshConfig)}`;
+}
+
+export function exitCode({ verdict, state }: RolloutResult, lost: number, refused: boolean): number {
+  switch (verdict) {
+    case 'done': {
+      const bad = [...state.hosts.values()].some(({ kind }) => kind === 'failed' || kind === 'unsettled');
+      return bad || lost > 0 ? EXIT.someHostsFailed : refused ? EXIT.refused : EXIT.done;
+    }
+    case 'stopped':
+    case 'rolled-back':
+    case 'rollback-incomplete':
+      return EXIT.someHostsFailed;
+    case 'interrupted':
+      return EXIT.interrupted;
+    case 'paused':
+      return EXIT.changesPending;
+  }
+}
