@@ -62,6 +62,13 @@ export class Program {
     return path;
   }
 
+  /** Writes a file of the test; gives its path. */
+  write(name: string, text: string): string {
+    const path = join(this.dir, name);
+    writeFileSync(path, text, { mode: 0o600 });
+    return path;
+  }
+
   remove(): void {
     rmSync(this.dir, { recursive: true, force: true });
   }
