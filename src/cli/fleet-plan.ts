@@ -1,16 +1,17 @@
+import { randomUUID } from 'node:crypto';
+import { rename, rm } from 'node:fs/promises';
 import type { HostPlan } from '../fleet/host-plan.ts';
+import { HostPlanFile } from '../fleet/host-plan-file.ts';
 import type { Profile } from '../measure/profile.ts';
 import type { Policy } from '../plan/policy.ts';
 import { fleetPlanText } from '../report/fleet-text.ts';
 import { fleetPlanJson } from '../report/rollout-json.ts';
-import { escapeJson } from '../report/terminal-escape.ts';
 import type { Console } from './console.ts';
 import { EXIT } from './exit-code.ts';
 import { failed, type Outcome } from './failure.ts';
 import { hostsOf } from './inventory.ts';
 import type { FleetOptions } from './options.ts';
-import { lostJson, planFleet } from './plan-fleet.ts';
-import { writeResult } from './write-file.ts';
+import { type FleetPlanned, lostJson, planFleet } from './plan-fleet.ts';
 
 export interface FleetPlanOptions extends FleetOptions {
   readonly out?: string;
@@ -27,16 +28,26 @@ export async function fleetPlan(
 ): Promise<Outcome> {
   const found = await hostsOf(console, options);
   if (found.kind === 'failed') return found;
-  const lines: string[] = [];
-  const keep = async (plan: HostPlan): Promise<void> => {
-    if (options.out !== undefined) lines.push(`${JSON.stringify(plan)}\n`);
-  };
-  const { groups, lost } = await planFleet(console, found.hosts, options, by, keep);
-  if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
-  if (options.out !== undefined) {
-    const failure = await writeResult(options.out, escapeJson(lines.join('')));
-    if (failure !== null) return failed(failure);
+  const { out } = options;
+  const temporary = `${out}.${randomUUID()}.tmp`;
+  let file: HostPlanFile | null = null;
+  let planned: FleetPlanned;
+  try {
+    if (out !== undefined) file = await HostPlanFile.create(temporary);
+    planned = await planFleet(console, found.hosts, options, by, async (plan) => file?.add(plan));
+    if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
+    if (file !== null && out !== undefined) {
+      await file.sync();
+      await rename(temporary, out);
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return failed({ kind: 'output-failed', message: `Cannot write ${out}: ${reason}` });
+  } finally {
+    await file?.close();
+    await rm(temporary, { force: true });
   }
+  const { groups, lost } = planned;
   const all = groups.all();
   const code = fleetPlanCode(all, lost.length, options.detailedExitcode === true);
   if (console.json) return console.document(fleetPlanJson(all, lostJson(lost)), code);

@@ -330,6 +330,7 @@ function defineRollout(program: Command, run: Run): void {
     .description(
       'Plans every host of an inventory, shows hosts with the same plan once, asks, and applies wave by wave: one host first, then more. After each wave every change is verified on the live kernel over a new login; a failed check stops the rollout, and takes back what it did if asked. What is done is written down first: a rollout that was cut off is gone on with by --resume.',
     )
+    .argument('[plan]', 'a fleet plan saved by tasksctl plan --inventory --out')
     .option(
       '-p, --policy <policy>',
       "a policy file ('-': standard input), or the name of a template",
@@ -411,10 +412,13 @@ Examples:
   tasksctl rollout -i hosts.ini --check              what would it change?
   tasksctl rollout -i hosts.ini --limit web --bake 5m --on-failure rollback-wave
   tasksctl rollout -i web1,web2,web3 --serial 1 --yes
+  tasksctl plan -i hosts.ini --out fleet.ndjson && tasksctl rollout fleet.ndjson
   tasksctl rollout --resume 20261122T201530Z-3f9a`,
     )
-    .action((options: RolloutOptions) =>
-      run(options, async (...args) => (await import('./rollout.ts')).rollout(...args)),
+    .action((planFile: string | undefined, options: Omit<RolloutOptions, 'planFile'>) =>
+      run(planFile === undefined ? options : { ...options, planFile }, async (...args) =>
+        (await import('./rollout.ts')).rollout(...args),
+      ),
     );
 }
 

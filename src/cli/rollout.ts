@@ -4,6 +4,8 @@ import { join as joinPath } from 'node:path';
 import { applyPlan } from '../apply/apply-plan.ts';
 import { makeRunId } from '../apply/run-id.ts';
 import { DEAD_MAN_SECONDS } from '../apply/transaction.ts';
+import { selectHosts } from '../fleet/host-pattern.ts';
+import { type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
 import { HostPlanFile } from '../fleet/host-plan-file.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
 import { type JournalHead, type RolloutHost, type RolloutSettings, RolloutState } from '../fleet/journal.ts';
@@ -20,20 +22,14 @@ import { askYes, canAsk } from './ask-yes.ts';
 import { connector } from './connector.ts';
 import type { Console } from './console.ts';
 import { EXIT } from './exit-code.ts';
-import { failed, type Outcome } from './failure.ts';
+import { type Failed, failed, type Outcome } from './failure.ts';
 import { fleetPlanCode } from './fleet-plan.ts';
 import { hostsOf } from './inventory.ts';
 import { openRollout, PLANS, rolloutDirectory } from './open-rollout.ts';
 import { operatorName } from './operator.ts';
-import {
-  amounts,
-  type ConnectionOptions,
-  type FleetOptions,
-  type InventoryOptions,
-  type OutputOptions,
-} from './options.ts';
+import { amounts, type ConnectionOptions, type InventoryOptions, type OutputOptions } from './options.ts';
 import { readPolicy } from './plan.ts';
-import { lostJson, planFleet } from './plan-fleet.ts';
+import { type FleetPlanned, lostJson, planFleet } from './plan-fleet.ts';
 import { Progress } from './progress.ts';
 import type { LostHost } from './read-fleet.ts';
 import { mergedProfile, readMeasured } from './read-profiles.ts';
@@ -42,6 +38,8 @@ import { write } from './terminal.ts';
 import { writeResult } from './write-file.ts';
 
 export interface RolloutOptions extends ConnectionOptions, InventoryOptions, OutputOptions {
+  /** A saved fleet plan. */
+  readonly planFile?: string;
   readonly policy: string;
   readonly profile: readonly string[];
   readonly waves?: readonly Amount[];
@@ -69,26 +67,9 @@ export interface RolloutOptions extends ConnectionOptions, InventoryOptions, Out
 /** `tasksctl rollout` */
 export async function rollout(console: Console, options: RolloutOptions): Promise<Outcome> {
   if (options.resume !== undefined) return resume(console, options, options.resume);
-  const { inventory } = options;
-  if (inventory === undefined) {
-    return failed({
-      kind: 'usage',
-      message: 'No inventory is given.',
-      help: 'Name the hosts with -i FILE or -i host1,host2.',
-    });
-  }
-  const wish = await readPolicy(options, console.io);
-  if (wish.kind === 'failed') return wish;
-  const measured = await readMeasured(options.profile, console.io);
-  if (measured.kind === 'failed') return measured;
-  const fleet = { ...options, inventory };
-  const found = await hostsOf(console, fleet);
-  if (found.kind === 'failed') return found;
-  const by = {
-    policy: wish.policy,
-    profile: options.profile.length === 0 ? null : mergedProfile(measured.measured),
-  };
-  if (options.check === true) return check(console, fleet, found.hosts, by);
+  const wanted = await wantedOf(console, options);
+  if (wanted.kind === 'failed') return wanted;
+  if (options.check === true) return check(console, options, wanted.plan);
 
   const id = makeRunId(new Date(), randomInt(0x10000));
   const dir = rolloutDirectory(console, id);
@@ -97,7 +78,7 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
   let begun = false;
   try {
     const changed = new Set<string>();
-    const { groups, lost } = await planFleet(console, found.hosts, fleet, by, async (plan) => {
+    const { hosts, groups, lost } = await wanted.plan(async (plan) => {
       if (plan.plan.changes.length === 0) return;
       changed.add(plan.name);
       await plans.add(plan);
@@ -113,24 +94,24 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
       run: id,
       startedAt: new Date().toISOString(),
       operator: operatorName(),
-      policy: wish.policy.name,
+      policy: wanted.policy,
       settings: settingsOf(options),
       hosts: inWaves(
-        found.hosts.filter(({ name }) => changed.has(name)),
+        hosts.filter(({ name }) => changed.has(name)),
         options,
       ),
     };
     const rest: Rest = {
       lost,
-      nothingToDo: found.hosts.flatMap(({ name }) =>
+      nothingToDo: hosts.flatMap(({ name }) =>
         changed.has(name) || lost.some(({ host }) => host.name === name) ? [] : [name],
       ),
       refused: groups.all().some(({ plan }) => plan.refused.length > 0),
     };
-    if (lost.length > amountOf(options.maxFail, found.hosts.length)) {
+    if (lost.length > amountOf(options.maxFail, hosts.length)) {
       return failed({
         kind: 'input-invalid',
-        message: `${lost.length} of ${found.hosts.length} hosts could not be planned (${lost[0]?.host.name}: ${lost[0]?.failure.message}). Nothing was changed.`,
+        message: `${lost.length} of ${hosts.length} hosts could not be planned (${lost[0]?.host.name}: ${lost[0]?.failure.message}). Nothing was changed.`,
         help: 'Mend them, leave them out with --limit, or allow for them with --max-fail.',
       });
     }
@@ -153,6 +134,74 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
     // Nothing was done to any host, so there is nothing to remember.
     if (!begun) await rm(dir, { recursive: true, force: true });
   }
+}
+
+/** Hands each plan on as it is made or read. */
+type PlanHosts = (
+  take: (plan: HostPlan) => Promise<void>,
+) => Promise<FleetPlanned & { readonly hosts: readonly InventoryHost[] }>;
+
+type Wanted = { readonly kind: 'ok'; readonly policy: string; readonly plan: PlanHosts } | Failed;
+
+/** What the command line asks for: a saved fleet plan, or hosts and a policy. */
+async function wantedOf(console: Console, options: RolloutOptions): Promise<Wanted> {
+  const { inventory, planFile } = options;
+  if (planFile !== undefined) return savedPlan(options, planFile);
+  if (inventory === undefined) {
+    return failed({
+      kind: 'usage',
+      message: 'No inventory and no saved plan is given.',
+      help: 'Name the hosts with -i FILE or -i host1,host2.',
+    });
+  }
+  const wish = await readPolicy(options, console.io);
+  if (wish.kind === 'failed') return wish;
+  const measured = await readMeasured(options.profile, console.io);
+  if (measured.kind === 'failed') return measured;
+  const profile = options.profile.length === 0 ? null : mergedProfile(measured.measured);
+  const fleet = { ...options, inventory };
+  const found = await hostsOf(console, fleet);
+  if (found.kind === 'failed') return found;
+  const { hosts } = found;
+  const by = { policy: wish.policy, profile };
+  return {
+    kind: 'ok',
+    policy: wish.policy.name,
+    plan: async (take) => ({ hosts, ...(await planFleet(console, hosts, fleet, by, take)) }),
+  };
+}
+
+async function savedPlan(options: RolloutOptions, path: string): Promise<Wanted> {
+  let plans: HostPlanFile;
+  let first: HostPlan;
+  try {
+    plans = await HostPlanFile.open(path);
+    const [one] = plans.hosts();
+    if (one === undefined) throw new Error(`${path}: there is no plan in it`);
+    first = await plans.get(one.name);
+  } catch (error) {
+    return failed({
+      kind: 'input-invalid',
+      message: error instanceof Error ? error.message : String(error),
+      help: 'Make it with tasksctl plan -i INVENTORY --out FILE.',
+    });
+  }
+  const all = plans.hosts();
+  const selected = options.limit === undefined ? all : selectHosts(all, options.limit);
+  if ('error' in selected) return failed({ kind: 'usage', message: `--limit: ${selected.error}.` });
+  const plan: PlanHosts = async (take) => {
+    const groups = new PlanGroups();
+    const hosts: InventoryHost[] = [];
+    for (const { name } of selected) {
+      const one = await plans.get(name);
+      hosts.push({ name, target: one.plan.target, groups: one.groups });
+      groups.add(name, one.plan);
+      await take(one);
+    }
+    await plans.close();
+    return { groups, lost: [], hosts };
+  };
+  return { kind: 'ok', policy: first.plan.policy.name, plan };
 }
 
 /** What is told at the end of hosts that are in no wave. */
@@ -211,17 +260,10 @@ async function agree(
 }
 
 /** Looks for what a rollout would change, and has each host check whether it would go through. */
-async function check(
-  console: Console,
-  options: RolloutOptions & FleetOptions,
-  hosts: readonly InventoryHost[],
-  by: Parameters<typeof planFleet>[3],
-): Promise<Outcome> {
-  const targets = new Map(hosts.map((host) => [host.name, host]));
+async function check(console: Console, options: RolloutOptions, planHosts: PlanHosts): Promise<Outcome> {
   const bad: { readonly name: string; readonly detail: string }[] = [];
-  const { groups, lost } = await planFleet(console, hosts, options, by, async ({ name, plan }) => {
-    const host = targets.get(name);
-    if (host === undefined || plan.changes.length === 0) return;
+  const { groups, lost } = await planHosts(async ({ name, plan }) => {
+    if (plan.changes.length === 0) return;
     const detail = await checkHost(console, options, plan);
     if (detail !== null) bad.push({ name, detail });
   });

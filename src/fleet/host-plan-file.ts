@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { type HostPlan, hostPlanSchema } from './host-plan.ts';
 
 interface Extent {
+  readonly groups: readonly string[];
   readonly offset: number;
   readonly bytes: number;
 }
@@ -38,24 +39,24 @@ export class HostPlanFile {
     })) {
       number++;
       const bytes = Buffer.byteLength(line);
-      const name = nameOf(line);
-      if (name === null) throw new Error(`${path}:${number}: this is no plan of a host`);
-      extents.set(name, { offset, bytes });
+      const host = headOf(line);
+      if (!host.success) throw new Error(`${path}:${number}: this is no plan of a host`);
+      extents.set(host.data.name, { groups: host.data.groups, offset, bytes });
       offset += bytes + 1;
     }
     return new HostPlanFile(await open(path, 'r'), extents, offset);
   }
 
   /** In the order they were added. */
-  names(): readonly string[] {
-    return [...this.#extents.keys()];
+  hosts(): readonly { readonly name: string; readonly groups: readonly string[] }[] {
+    return [...this.#extents].map(([name, { groups }]) => ({ name, groups }));
   }
 
   async add(plan: HostPlan): Promise<void> {
     const line = Buffer.from(`${JSON.stringify(plan)}\n`);
     const offset = this.#end;
     this.#end += line.length;
-    this.#extents.set(plan.name, { offset, bytes: line.length - 1 });
+    this.#extents.set(plan.name, { groups: plan.groups, offset, bytes: line.length - 1 });
     await this.#file.write(line, 0, line.length, offset);
   }
 
@@ -77,11 +78,15 @@ export class HostPlanFile {
   }
 }
 
-function nameOf(line: string): string | null {
+/** What is kept of each line in memory. */
+const headSchema = hostPlanSchema.pick({ schema: true, name: true, groups: true }).loose();
+
+function headOf(line: string) {
+  let json: unknown = null;
   try {
-    const { schema, name } = JSON.parse(line) as { schema?: unknown; name?: unknown };
-    return schema === 'tasksctl/host-plan/1' && typeof name === 'string' ? name : null;
+    json = JSON.parse(line);
   } catch {
-    return null;
+    // null is no plan.
   }
+  return headSchema.safeParse(json);
 }

@@ -9,6 +9,7 @@ import { backtestSchema } from '../../src/report/backtest-json.ts';
 import { diagnosisSchema } from '../../src/report/diagnose-json.ts';
 import { lintSchema } from '../../src/report/lint-json.ts';
 import { recommendSchema } from '../../src/report/recommend-json.ts';
+import { fleetPlanSchema, rolloutSchema } from '../../src/report/rollout-json.ts';
 import { statusSchema } from '../../src/report/status-json.ts';
 import { traceSchema } from '../../src/report/trace-json.ts';
 import { snapshotSchema } from '../../src/snapshot/snapshot.ts';
@@ -29,6 +30,8 @@ const PUBLISHED = {
   rollback: rollbackSchema,
   runs: runsSchema,
   verify: verifySchema,
+  rollout: rolloutSchema,
+  'fleet-plan': fleetPlanSchema,
 };
 
 describe('docs/schema', () => {
