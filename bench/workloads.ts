@@ -8,7 +8,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { recommendSchema } from '../src/report/recommend-json.ts';
-import { Program } from '../test/hosts/program.ts';
+import { Program, until } from '../test/hosts/program.ts';
 import { startContainer } from '../test/lab/lab.ts';
 
 interface Workload {
@@ -59,16 +59,16 @@ const workloads: readonly Workload[] = [
     setUp: 'systemctl restart postgresql@17-main; runuser -u postgres -- pgbench -q -i -s 2 2>/dev/null',
     load: 'for clients in $RAMP; do runuser -u postgres -- pgbench -n $KIND -c $clients -j 2 -T 4 >/dev/null 2>&1; done',
     first: 'RAMP="5 10 20 40" KIND=-S',
-    second: 'RAMP="12 24 48" KIND=',
-    more: 'up to 40 clients that read, then up to 48 that write',
+    second: 'RAMP="15 30 60" KIND=',
+    more: 'up to 40 clients that read, then up to 60 that write',
   },
   {
     name: '`make -j` of C files',
     unit: 'build.service',
     setUp: `mkdir -p /srv/build; cd /srv/build
-      for i in $(seq 200); do { echo '#include <stdio.h>'; echo '#include <stdlib.h>'; echo "int f$i(int x) { printf(\\"%d\\", x); return abs(x) + $i; }"; } >f$i.c; done
+      for i in $(seq 1500); do { echo '#include <stdio.h>'; echo '#include <stdlib.h>'; echo "int f$i(int x) { printf(\\"%d\\", x); return abs(x) + $i; }"; } >f$i.c; done
       printf 'all: $(patsubst %%.c,%%.o,$(wildcard f*.c))\\n%%.o: %%.c\\n\\tgcc $(FLAGS) -c $< -o $@\\n' >Makefile
-      printf '[Service]\\nType=oneshot\\nEnvironmentFile=/etc/default/build\\nWorkingDirectory=/srv/build\\nExecStartPre=/usr/bin/make -s -B $JOBS FLAGS=$FLAGS\\nExecStart=/usr/bin/make -s -B $JOBS FLAGS=$FLAGS\\n' >/etc/systemd/system/build.service
+      printf '[Service]\\nType=oneshot\\nEnvironmentFile=/etc/default/build\\nWorkingDirectory=/srv/build\\nExecStart=/usr/bin/make -s -B $JOBS FLAGS=$FLAGS\\n' >/etc/systemd/system/build.service
       systemctl daemon-reload`,
     load: 'echo "JOBS=$JOBS\nFLAGS=$FLAGS" >/etc/default/build; systemctl start build.service',
     first: 'JOBS=-j16 FLAGS=-O0',
@@ -107,7 +107,7 @@ while kill -0 $load 2>/dev/null; do
   fi 2>/dev/null
   sleep 0.2
 done
-wait $load
+wait $load || exit
 echo "$peak $rejected"`;
 }
 
@@ -134,6 +134,7 @@ try {
     };
     const profile = join(program.dir, `${unit}.json`);
     const measuring = program.start('measure', ...target, '-d', '10m', '-o', profile);
+    await until('it measures', async () => (await host.exec('pgrep -x sleep', { check: false })).code === 0);
     const [firstPeak] = await run(workload.first);
     measuring.child.kill('SIGINT');
     await measuring.ended;

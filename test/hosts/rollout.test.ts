@@ -123,18 +123,10 @@ describe.skipIf(why !== null)('a fleet', () => {
       ['web5'],
     ]);
 
-    // web5 has lost its file to somebody else: that is refused, all others are taken back.
-    const back = told(await rollback(result.run));
-    expect(Object.entries(states(back)).filter(([, kind]) => kind !== 'rolled-back')).toEqual([
-      ['web5', 'rollback-failed'],
-    ]);
-    await host('web5').exec('rm -rf /var/lib/tasksctl/runs');
-    await host('web5').exec('systemctl daemon-reload');
-    const after = await onAll(
-      NAMES.filter((name) => name !== 'web5'),
-      state,
-    );
-    expect(after).toEqual(before.filter((_, i) => NAMES[i] !== 'web5'));
+    const back = await rollback(result.run);
+    expect(back.code, back.stderr).toBe(0);
+    expect(new Set(Object.values(states(told(back))))).toEqual(new Set(['rolled-back']));
+    expect(await onAll(NAMES, state)).toEqual(before);
   }, 600_000);
 
   it('shows hosts with the same plan once, and goes by what the inventory says of groups', async () => {
@@ -226,9 +218,8 @@ describe.skipIf(why !== null)('a fleet', () => {
     await host('web2').exec(
       'mount -t tmpfs -o size=4k none /etc/systemd/system; head -c 8192 /dev/zero >/etc/systemd/system/x || :',
     );
-    await host('web7').exec(
-      'mv /bin/sh /bin/sh.real; printf "#!/bin/bash\\nyes\\n" >/bin/sh; chmod 755 /bin/sh',
-    );
+    await host('web7').writeFiles({ '/etc/ssh/sshd_config.d/flood.conf': 'ForceCommand yes\n' });
+    await host('web7').exec('systemctl reload ssh');
     // A slow host: a tenth of a second for each packet there.
     await host('web8').exec(
       'tc qdisc add dev "$(ls /sys/class/net | grep -v lo | head -1)" root netem delay 100ms || :',
@@ -273,9 +264,7 @@ describe.skipIf(why !== null)('a fleet', () => {
     const junit = readFileSync(join(program.dir, 'junit.xml'), 'utf8');
     expect(junit).toContain('tests="10" failures="6"');
     hang.close();
-    await host('web7')
-      .exec('/bin/sh.real -c "mv /bin/sh.real /bin/sh"')
-      .catch(() => {});
+    await host('web7').exec('rm /etc/ssh/sshd_config.d/flood.conf; systemctl reload ssh');
     await host('web2').exec('umount /etc/systemd/system');
     await host('web8').exec('tc qdisc del dev "$(ls /sys/class/net | grep -v lo | head -1)" root || :');
     expect(
@@ -286,6 +275,7 @@ describe.skipIf(why !== null)('a fleet', () => {
   it('tells hosts that a partition took away in mid-rollout, and resumes once they are back', async () => {
     const four = ['web9', 'web10', 'web11', 'web12'];
     const before = await onAll(four, state);
+    await onAll(four, (one) => one.exec('rm -rf /var/lib/tasksctl/runs'));
     const reached = join(program.dir, 'reached');
     const go = join(program.dir, 'go');
     const gate = `touch ${reached}; while [ ! -e ${go} ]; do sleep 0.1; done`;
@@ -331,16 +321,16 @@ describe.skipIf(why !== null)('a fleet', () => {
   }, 300_000);
 
   it('finishes what it has begun at Ctrl-C, and is held by one controller at a time', async () => {
-    const six = ['web1', 'web2', 'web3', 'web4', 'web5', 'web6'];
-    const before = await onAll(six, state);
+    const three = ['web1', 'web2', 'web3'];
+    const before = await onAll(three, state);
     const running = program.start(
       'rollout',
-      ...options(six.join(',')),
+      ...options(three.join(',')),
       '--yes',
       '--serial',
       '1',
       '--bake',
-      '2s',
+      '1s',
     );
     await until('a host is through', async () => /web1: applied/.test(running.stderr));
     const run = rollouts().at(-1) ?? '';
@@ -352,12 +342,13 @@ describe.skipIf(why !== null)('a fleet', () => {
     expect(ended.stdout).toContain(`rollout --resume ${run}`);
     const resumed = await program.run('rollout', '--resume', run, '--json', '--ssh-config', config);
     expect(resumed.code, resumed.stderr).toBe(0);
-    expect(await onAll(six, (one) => pidsMax(one, SLICE))).toEqual(six.map(() => LIMIT));
+    expect(await onAll(three, (one) => pidsMax(one, SLICE))).toEqual(three.map(() => LIMIT));
     expect((await rollback(run)).code).toBe(0);
-    expect(await onAll(six, state)).toEqual(before);
+    expect(await onAll(three, state)).toEqual(before);
   }, 300_000);
 
-  const ROUNDS = 50;
+  /** A round takes a quarter of a minute: a dozen each time, more when looking for faults. */
+  const ROUNDS = Number(process.env['TASKSCTL_ROUNDS'] ?? 12);
 
   it(`is resumed to the same end after kill -9 at ${ROUNDS} random instants, and no host is applied to twice`, async () => {
     const six = ['web13', 'web14', 'db1', 'db2', 'db3', 'db4'];

@@ -171,7 +171,7 @@ describe('--limit', () => {
   });
 
   it('names what there is none of', () => {
-    expect(select('webb')).toBe('webb is no host and no group of the inventory; did you mean web?');
+    expect(select('prd')).toBe('prd is no host and no group of the inventory; did you mean prod?');
     expect(select('~web.*')).toContain('regular expressions');
     expect(select(':')).toBe('the pattern is empty');
   });
