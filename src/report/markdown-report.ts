@@ -124,20 +124,28 @@ function findingBlocks(hosts: readonly HostReport[]): string[] {
   return ['## Findings', lines.sort().join('\n')];
 }
 
+/** What makers of pages take for a link, an address or somebody to notify, even where it is written as an entity. */
+const LINKED = /@|:\/\/|www\./i;
+
 /** Text of a host as text: nothing in it is markup, a link, a mention or the end of a cell. */
 function text(raw: string): string {
+  return escapeText(raw)
+    .split(' ')
+    .map((word) => (LINKED.test(word) ? code(word) : plain(word)))
+    .join(' ');
+}
+
+function plain(raw: string): string {
   return escapeText(raw)
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')
-    .replaceAll('@', '&#64;')
-    .replaceAll('://', '&#58;//')
     .replace(/[\\`*_{}[\]()#+!|~]/g, '\\$&');
 }
 
-/** The same as code; a bar would end a table's cell even there. */
+/** The same as code; a bar would end a table's cell even there, and so would one that is escaped after a backslash. */
 function code(raw: string): string {
-  const shown = escapeText(raw).replaceAll('|', '\\|');
+  const shown = escapeText(raw).replaceAll('|', '\\x7c');
   const longest = Math.max(0, ...[...shown.matchAll(/`+/g)].map(([ticks]) => ticks.length));
   const ticks = '`'.repeat(longest + 1);
   const space = /^`|`$/.test(shown) ? ' ' : '';
