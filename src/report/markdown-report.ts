@@ -40,7 +40,6 @@ function hostBlocks(hosts: readonly HostReport[]): string[] {
     .sort((a, b) => (b.tightest?.used ?? -1) - (a.tightest?.used ?? -1));
   const shown = rows.slice(0, MOST_HOSTS);
   const lines = shown.map(({ host, tightest }) => {
-    const rejected = host.rows.reduce((sum, { rejections }) => sum + (rejections ?? 0), 0);
     const used = tightest?.used === null || tightest === null ? '-' : `${Math.floor(tightest.used * 100)}%`;
     return row([
       text(host.hostname),
@@ -48,7 +47,7 @@ function hostBlocks(hosts: readonly HostReport[]): string[] {
       tightest === null ? '-' : code(tightest.name),
       String(tightest?.left ?? '-'),
       String(host.tasks ?? '-'),
-      String(rejected),
+      String(host.rejections),
       text(host.takenAt),
     ]);
   });

@@ -85,6 +85,7 @@ function encodeHost(
     systemd: host.systemdVersion ?? UNKNOWN,
     cgroup: add(host.cgroupMode),
     tasks: host.tasks ?? UNKNOWN,
+    rejections: host.rejections,
     threadsMax: host.threadsMax ?? UNKNOWN,
     pidMax: host.pidMax ?? UNKNOWN,
     userDefault: add(host.userDefault),

@@ -45,7 +45,7 @@ export const HOSTILE = [
 /** What no output may hold: other controls than line breaks and tabs, what turns the direction, half characters. */
 export const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\p{Cs}/u;
 
-export const exampleHost: HostReport = hostReport(exampleSnapshot, exampleLimits);
+export const exampleHost: HostReport = { ...hostReport(exampleSnapshot, exampleLimits), rejections: 17 };
 
 /** A host all of whose texts are hostile. */
 export function hostileHost(): HostReport {
@@ -76,6 +76,7 @@ export function hostileHost(): HostReport {
     systemdVersion: 252,
     cgroupMode: 'v2',
     tasks: 812,
+    rejections: 78,
     threadsMax: 31000,
     pidMax: 4194304,
     userDefault: HOSTILE[6],
@@ -244,14 +245,17 @@ export function fleet(count: number, measured = false): Report {
         used: current / limit,
       };
     });
-    return { ...base, hostname, machineId: null, target: `admin@${hostname}`, rows };
+    const rejections = rows.reduce((sum, row) => sum + (row.rejections ?? 0), 0);
+    return { ...base, hostname, machineId: null, target: `admin@${hostname}`, rejections, rows };
   });
-  const use = hosts.map(({ hostname, rows }, i): HostUse => ({
-    ...exampleUse(hostname),
-    units: rows
-      .filter(({ limit }) => limit !== 'infinity')
-      .slice(0, 10)
-      .map(({ name, limit, peak }) => unitUse(name, Number(limit), (peak ?? 1) + (i % 7), true)),
-  }));
+  const use = hosts.map(
+    ({ hostname, rows }, i): HostUse => ({
+      ...exampleUse(hostname),
+      units: rows
+        .filter(({ limit }) => limit !== 'infinity')
+        .slice(0, 10)
+        .map(({ name, limit, peak }) => unitUse(name, Number(limit), (peak ?? 1) + (i % 7), true)),
+    }),
+  );
   return { version: '1.2.3', hosts, use: measured ? use : [], plans: [], runs: [] };
 }

@@ -33,8 +33,8 @@ describe('markdownReport', () => {
 
       | Host | Used | Tightest unit | Left | Tasks | Rejected forks | Read |
       | --- | ---: | --- | ---: | ---: | ---: | --- |
-      | web1 | 98% | \`user-1000.slice\` | 10 | 812 | 34 | 2025-06-01T03:00:00Z |
-      | web2 | 2% | \`-.slice\` | 30188 | 812 | 0 | 2025-06-01T03:00:00Z |
+      | web1 | 98% | \`user-1000.slice\` | 10 | 812 | 17 | 2025-06-01T03:00:00Z |
+      | web2 | 2% | \`-.slice\` | 30188 | 812 | 17 | 2025-06-01T03:00:00Z |
 
       ## Plan for web1 by policy default
 
@@ -93,7 +93,7 @@ describe('markdownReport', () => {
   it('writes what is not known as a dash', () => {
     const host = { ...exampleHost, tasks: null, rows: [] };
     expect(markdownReport({ ...exampleReport, hosts: [host] })).toContain(
-      '| web1 | - | - | - | - | 0 | 2025-06-01T03:00:00Z |',
+      '| web1 | - | - | - | - | 17 | 2025-06-01T03:00:00Z |',
     );
   });
 

@@ -31,7 +31,7 @@ const rows = hosts.map((host): HostRow => {
     used: tightest?.used ?? null,
     unit: tightest?.name ?? null,
     left: tightest?.left ?? null,
-    rejections: units.reduce((sum, { rejections }) => sum + (rejections ?? 0), 0),
+    rejections: host.rejections,
     warnings: severe.length,
   };
 });
