@@ -137,17 +137,36 @@ export function useSection(
   return { element, redraw };
 }
 
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** A plan in a fold of its own, which is filled when it is opened. */
 export function planFold(data: Data, plan: PagePlan): HTMLDetailsElement {
   const { changes, refused } = plan;
-  const counts = [`${changes.length} changes`, `${refused.length} refused`, `${plan.unchanged} unchanged`];
+  const counts = [
+    plural(changes.length, 'change'),
+    `${refused.length} refused`,
+    `${plan.unchanged} unchanged`,
+  ];
   const fold = h(
     'details',
     { class: 'plan' },
     h('summary', {}, name(plan.name), ` by policy ${data.text(plan.policy)}: ${counts.join(', ')}`),
   );
-  fold.addEventListener('toggle', () => fillPlan(data, plan, fold), { once: true });
+  const fill = once(() => fillPlan(data, plan, fold));
+  fold.addEventListener('toggle', fill);
+  // Nothing waits for the toggle when a page is printed.
+  addEventListener('beforeprint', fill);
   return fold;
+}
+
+function once(act: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) act();
+    done = true;
+  };
 }
 
 function fillPlan(data: Data, plan: PagePlan, fold: HTMLElement): void {
