@@ -184,7 +184,7 @@ export function exampleUse(hostname: string): HostUse {
 export const exampleRuns: readonly RunEvent[] = [
   {
     target: 'admin@web1',
-    run: '20250601T031500Z-0a1b2c3d',
+    run: '20250601T031500Z-0a1b',
     at: '2025-06-01T03:15:00.000Z',
     tone: 'good',
     state: 'applied, verified',
@@ -192,7 +192,7 @@ export const exampleRuns: readonly RunEvent[] = [
   },
   {
     target: 'admin@web2',
-    run: '20250601T032000Z-4e5f6a7b',
+    run: '20250601T032000Z-4e5f',
     at: null,
     tone: 'bad',
     state: 'verify: lost',

@@ -71,10 +71,10 @@ describe('markdownReport', () => {
 
       ## Runs
 
-      - 2025-06-01T03:15:00.000Z \`admin@web1\` applied, verified \`20250601T031500Z-0a1b2c3d\`
+      - 2025-06-01T03:15:00.000Z \`admin@web1\` applied, verified \`20250601T031500Z-0a1b\`
         - by alice
         - user-.slice \\(every user\\): 500 -&gt; 16384
-      - time not recorded \`admin@web2\` verify: lost \`20250601T032000Z-4e5f6a7b\`
+      - time not recorded \`admin@web2\` verify: lost \`20250601T032000Z-4e5f\`
         - user-.slice \\(every user\\) 16384: lost: 500
       "
     `);
