@@ -613,7 +613,8 @@ function defineReport(program: Command, run: Run): void {
     .addHelpText(
       'after',
       `
-Exit codes: 0 written, 3 some hosts could not be read and are not in it, 1 an error.
+Exit codes: 0 written, 3 some hosts could not be read and are not in it,
+            1 an error.
 
 Examples:
   tasksctl report --html report.html -t web1 -t web2

@@ -14,7 +14,10 @@ export function findingsByHost({ hosts, plans }: Report): HostFindings[] {
     const known = byHost.get(host) ?? new Map<string, Diagnostic>();
     byHost.set(host, known);
     for (const found of diagnostics) {
-      known.set(JSON.stringify([found.code, found.file, found.line, found.unit, found.message]), found);
+      known.set(
+        JSON.stringify([found.severity, found.code, found.file, found.line, found.unit, found.message]),
+        found,
+      );
     }
   };
   for (const { hostname, diagnostics } of hosts) add(hostname, diagnostics);

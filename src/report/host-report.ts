@@ -1,3 +1,4 @@
+import { rejectionsBelow } from '../plan/need.ts';
 import type { HostLimits, UnitLimit } from '../snapshot/limits.ts';
 import { describeProvenance } from '../snapshot/provenance.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -43,6 +44,8 @@ export interface HostReport {
   readonly systemdVersion: number | null;
   readonly cgroupMode: string;
   readonly tasks: number | null;
+  /** Rejected forks of all cgroups, each once: counts of rows may hold those of rows below them. */
+  readonly rejections: number;
   readonly threadsMax: number | null;
   readonly pidMax: number | null;
   /** What each user and each service gets, with its source; null without systemd. */
@@ -72,6 +75,7 @@ export function hostReport(snapshot: Snapshot, limits: HostLimits): HostReport {
     systemdVersion: systemd?.version ?? null,
     cgroupMode: cgroups.mode,
     tasks: limits.kernel.tasks,
+    rejections: rejectionsBelow(snapshot, null),
     threadsMax: limits.kernel.threadsMax,
     pidMax: limits.kernel.pidMax,
     userDefault: systemd === null ? null : describeDefault(limits.userDefault),

@@ -28,7 +28,7 @@ export interface UnitUse {
 }
 
 /** Points that are kept of a series: more are not to be told apart on a screen. */
-const MOST_POINTS = 240;
+export const MOST_POINTS = 240;
 
 /** Profiles, with the series of those that came as samples, beside the limits of the hosts they were measured on. */
 export function hostUses(
@@ -49,7 +49,10 @@ export function hostUses(
           rejections,
           limit: limits.get(unit) ?? null,
           histogram,
-          series: thin((points?.get(unit) ?? []).sort(([a], [b]) => a - b)),
+          series: thin(
+            (points?.get(unit) ?? []).sort(([a], [b]) => a - b),
+            MOST_POINTS,
+          ),
         }),
       );
       const share = ({ peak, limit }: UnitUse): number => (limit === null ? -1 : peak / Math.max(1, limit));
@@ -94,10 +97,13 @@ function addSeries(
 }
 
 /** At most so many points, each the highest of those it stands for: peaks are what matters. */
-function thin(points: readonly (readonly [number, number])[]): (readonly [number, number])[] {
+export function thin(
+  points: readonly (readonly [number, number])[],
+  most: number,
+): (readonly [number, number])[] {
   const [first, last] = [points[0], points.at(-1)];
-  if (points.length <= MOST_POINTS || first === undefined || last === undefined) return [...points];
-  const step = Math.max(1, (last[0] - first[0]) / (MOST_POINTS - 1));
+  if (points.length <= most || first === undefined || last === undefined) return [...points];
+  const step = Math.max(1, (last[0] - first[0]) / (most - 1));
   const kept = new Map<number, readonly [number, number]>();
   for (const point of points) {
     const slot = Math.floor((point[0] - first[0]) / step);

@@ -40,7 +40,6 @@ function hostBlocks(hosts: readonly HostReport[]): string[] {
     .sort((a, b) => (b.tightest?.used ?? -1) - (a.tightest?.used ?? -1));
   const shown = rows.slice(0, MOST_HOSTS);
   const lines = shown.map(({ host, tightest }) => {
-    const rejected = host.rows.reduce((sum, { rejections }) => sum + (rejections ?? 0), 0);
     const used = tightest?.used === null || tightest === null ? '-' : `${Math.floor(tightest.used * 100)}%`;
     return row([
       text(host.hostname),
@@ -48,7 +47,7 @@ function hostBlocks(hosts: readonly HostReport[]): string[] {
       tightest === null ? '-' : code(tightest.name),
       String(tightest?.left ?? '-'),
       String(host.tasks ?? '-'),
-      String(rejected),
+      String(host.rejections),
       text(host.takenAt),
     ]);
   });
@@ -124,20 +123,28 @@ function findingBlocks(hosts: readonly HostReport[]): string[] {
   return ['## Findings', lines.sort().join('\n')];
 }
 
+/** What makers of pages take for a link, an address or somebody to notify, even where it is written as an entity. */
+const LINKED = /@|:\/\/|www\./i;
+
 /** Text of a host as text: nothing in it is markup, a link, a mention or the end of a cell. */
 function text(raw: string): string {
+  return escapeText(raw)
+    .split(' ')
+    .map((word) => (LINKED.test(word) ? code(word) : plain(word)))
+    .join(' ');
+}
+
+function plain(raw: string): string {
   return escapeText(raw)
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')
-    .replaceAll('@', '&#64;')
-    .replaceAll('://', '&#58;//')
     .replace(/[\\`*_{}[\]()#+!|~]/g, '\\$&');
 }
 
-/** The same as code; a bar would end a table's cell even there. */
+/** The same as code; a bar would end a table's cell even there, and so would one that is escaped after a backslash. */
 function code(raw: string): string {
-  const shown = escapeText(raw).replaceAll('|', '\\|');
+  const shown = escapeText(raw).replaceAll('|', '\\x7c');
   const longest = Math.max(0, ...[...shown.matchAll(/`+/g)].map(([ticks]) => ticks.length));
   const ticks = '`'.repeat(longest + 1);
   const space = /^`|`$/.test(shown) ? ' ' : '';

@@ -82,7 +82,8 @@ function groupsOf(rows: readonly UnitRow[]): Group[] {
   const groups = new Map<string, Group>();
   for (const row of rows) {
     if (row.type !== 'slice' && row.type !== 'service' && row.type !== 'scope') continue;
-    const unit = patternOf(row.name) ?? row.name;
+    // Names that are shown alike are one: the collector refuses a whole file for one series told twice.
+    const unit = escapeText(patternOf(row.name) ?? row.name);
     const known = groups.get(unit);
     groups.set(unit, {
       unit,
@@ -117,6 +118,7 @@ function metric(name: string, help: string, samples: readonly Sample[]): string 
     : [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, ...lines, ''].join('\n');
 }
 
+/** Line breaks are visible already. */
 function labelValue(raw: string): string {
-  return escapeText(raw).replaceAll('\\', '\\\\').replaceAll('"', '\\"');
+  return raw.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
 }

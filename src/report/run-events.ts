@@ -55,7 +55,7 @@ function eventsOf(document: RunDocument): RunEvent[] {
         return { target: document.target, run: id, at: timeOf(id), tone, state, details: [] };
       });
     case 'tasksctl/apply/1':
-      return [ofApply(document)];
+      return [ofApply(document), ...(document.verified === null ? [] : eventsOf(document.verified))];
     case 'tasksctl/rollback/1': {
       const { target, run, kind, reason, detail, problems } = document;
       const good = kind === 'rolled-back' || kind === 'unchanged';
@@ -123,5 +123,8 @@ function words(kind: string): string {
 }
 
 function timeOf(run: string): string | null {
-  return isRunId(run) ? runIdTime(run).toISOString() : null;
+  if (!isRunId(run)) return null;
+  const time = runIdTime(run);
+  // A host may name a run after a day there is not.
+  return Number.isNaN(time.getTime()) ? null : time.toISOString();
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Diagnostic } from '../systemd/diagnostic.ts';
 import { findingsByHost } from './findings.ts';
 import type { Report } from './report.ts';
+import { escapeJson } from './terminal-escape.ts';
 
 const DOCUMENTATION = 'docs/diagnostics.md';
 
@@ -37,7 +38,7 @@ export function sarifReport(report: Report): string {
       },
     ],
   };
-  return `${JSON.stringify(document, null, 2)}\n`;
+  return escapeJson(`${JSON.stringify(document, null, 2)}\n`);
 }
 
 function result(host: string, finding: Diagnostic, ruleIndex: number) {
@@ -60,14 +61,24 @@ function result(host: string, finding: Diagnostic, ruleIndex: number) {
     ruleId: code,
     ruleIndex,
     level: severity,
-    message: { text: `${host}: ${message}${help === undefined ? '' : `. ${help}`}` },
+    message: { text: plainMessage(`${host}: ${message}${help === undefined ? '' : `. ${help}`}`) },
     locations: [{ ...physical, logicalLocations: [logical] }],
     partialFingerprints: { 'tasksctl/1': print },
   };
 }
 
+/** Braces are placeholders in a message (3.11.5), and `[text](address)` is a link (3.11.6). */
+function plainMessage(raw: string): string {
+  return raw.replaceAll('{', '{{').replaceAll('}', '}}').replaceAll('](', '] (');
+}
+
 /** A path as a relative URI reference: every byte that means something in one is escaped. */
 function uriOf(path: string): string {
-  const relative = path.replace(/^\/+/, '').replace(/\p{Cs}/gu, '\ufffd');
-  return relative.split('/').map(encodeURIComponent).join('/');
+  const segments: string[] = [];
+  for (const segment of path.replace(/\p{Cs}/gu, '\ufffd').split('/')) {
+    // The parent of a root is the root: no path leads out of where the files are looked for.
+    if (segment === '..') segments.pop();
+    else if (segment !== '' && segment !== '.') segments.push(encodeURIComponent(segment));
+  }
+  return segments.join('/');
 }

@@ -1,7 +1,7 @@
 import type { Diagnostic } from '../../systemd/diagnostic.ts';
 import type { TaskCount } from '../../systemd/tasks-max.ts';
 import type { HostReport, UnitRow } from '../host-report.ts';
-import type { HostUse, UnitUse } from '../host-use.ts';
+import { type HostUse, MOST_POINTS, thin, type UnitUse } from '../host-use.ts';
 import type { PlanReport, Report } from '../report.ts';
 import type { RunEvent } from '../run-events.ts';
 import { escapeText } from '../terminal-escape.ts';
@@ -21,6 +21,9 @@ import {
 /** Charts of all hosts together; a fleet's are shared out, so that the page stays small. */
 const MOST_CHARTS = 4000;
 const FEWEST_OF_A_HOST = 4;
+/** Points of all series together, and of one where there are many. */
+const MOST_POINTS_OF_ALL = 120_000;
+const FEWEST_POINTS = 24;
 /** Bars of a histogram. */
 const BARS = 32;
 
@@ -37,10 +40,13 @@ export function encodePage(report: Report): PageData {
   const add = (text: string | null | undefined): number =>
     text === null || text === undefined ? UNKNOWN : texts.add(escapeText(text));
   const each = Math.max(FEWEST_OF_A_HOST, Math.floor(MOST_CHARTS / Math.max(1, report.use.length)));
+  const charts = report.use.reduce((sum, { units }) => sum + Math.min(each, units.length), 0);
+  const points = Math.floor(MOST_POINTS_OF_ALL / Math.max(1, charts));
+  const most = Math.min(MOST_POINTS, Math.max(FEWEST_POINTS, points));
   return {
     version: report.version,
     hosts: report.hosts.map((host) => encodeHost(host, add, shapes, findings)),
-    use: report.use.map((use) => encodeUse(use, each, add)),
+    use: report.use.map((use) => encodeUse(use, { units: each, points: most }, add)),
     plans: report.plans.map((plan) => encodePlan(plan, add, texts)),
     runs: report.runs.map((run) => encodeRun(run, add)),
     texts: texts.all,
@@ -85,6 +91,7 @@ function encodeHost(
     systemd: host.systemdVersion ?? UNKNOWN,
     cgroup: add(host.cgroupMode),
     tasks: host.tasks ?? UNKNOWN,
+    rejections: host.rejections,
     threadsMax: host.threadsMax ?? UNKNOWN,
     pidMax: host.pidMax ?? UNKNOWN,
     userDefault: add(host.userDefault),
@@ -130,19 +137,25 @@ function encodeFinding(
   return [SEVERITY[severity], add(code), add(message), add(place), add(help)];
 }
 
-function encodeUse({ hostname, from, to, units }: HostUse, most: number, add: Add): PageUse {
+interface Most {
+  readonly units: number;
+  readonly points: number;
+}
+
+function encodeUse({ hostname, from, to, units }: HostUse, most: Most, add: Add): PageUse {
   return {
     name: escapeText(hostname),
     from: escapeText(from),
     to: escapeText(to),
-    omitted: Math.max(0, units.length - most),
-    units: units.slice(0, most).map((unit) => encodeUnitUse(unit, add)),
+    omitted: Math.max(0, units.length - most.units),
+    units: units.slice(0, most.units).map((unit) => encodeUnitUse(unit, most.points, add)),
   };
 }
 
-function encodeUnitUse(use: UnitUse, add: Add): PageUnitUse {
+function encodeUnitUse(use: UnitUse, points: number, add: Add): PageUnitUse {
   const { barWidth, histogram } = bars(use);
-  const start = use.series[0]?.[0] ?? null;
+  const series = thin(use.series, points);
+  const start = series[0]?.[0] ?? null;
   return {
     unit: add(use.unit),
     peak: use.peak,
@@ -151,8 +164,7 @@ function encodeUnitUse(use: UnitUse, add: Add): PageUnitUse {
     histogram,
     barWidth,
     start,
-    series:
-      start === null ? [] : use.series.flatMap(([at, tasks]) => [Math.round((at - start) / 1000), tasks]),
+    series: start === null ? [] : series.flatMap(([at, tasks]) => [Math.round((at - start) / 1000), tasks]),
   };
 }
 

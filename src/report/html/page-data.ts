@@ -37,6 +37,7 @@ export interface PageHost {
   readonly systemd: number;
   readonly cgroup: number;
   readonly tasks: number;
+  readonly rejections: number;
   readonly threadsMax: number;
   readonly pidMax: number;
   readonly userDefault: number;

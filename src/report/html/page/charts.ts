@@ -42,9 +42,21 @@ function colors(): Colors {
   return { text: of('text'), grid: of('line'), use: of('use'), fill: of('use-fill'), limit: of('limit') };
 }
 
-function axes({ text, grid }: Colors, labels: readonly [string, string]): uPlot.Axis[] {
+function axes({ text, grid }: Colors, labels: readonly [string, string]): [uPlot.Axis, uPlot.Axis] {
   const lines = { stroke: grid, width: 1 };
-  return labels.map((label) => ({ label, stroke: text, grid: lines, ticks: lines, labelSize: 22 }));
+  const of = (label: string): uPlot.Axis => ({
+    label,
+    stroke: text,
+    grid: lines,
+    ticks: lines,
+    labelSize: 22,
+  });
+  return [of(labels[0]), of(labels[1])];
+}
+
+/** As everywhere on the page, and not as it is where the browser is. */
+function utc(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().slice(5, 16).replace('T', ' ');
 }
 
 function size(into: HTMLElement): { width: number; height: number } {
@@ -63,11 +75,13 @@ export function drawSeries(into: HTMLElement, use: PageUnitUse): boolean {
     times.push(start / 1000 + (series[i] ?? 0));
     tasks.push(series[i + 1] ?? 0);
   }
+  const [time, tasksAxis] = axes(paint, ['time (UTC)', 'tasks']);
   const options: uPlot.Options = {
     ...size(into),
     legend: { show: false },
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC'),
     scales: { y: { range: [0, top(use, limit)] } },
-    axes: axes(paint, ['time', 'tasks']),
+    axes: [{ ...time, space: 90, values: (_plot, splits) => splits.map(utc) }, tasksAxis],
     series: [
       {},
       {

@@ -15,12 +15,22 @@ export interface HeatMap {
 
 const STEPS: Readonly<Record<string, number>> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
+/** The domain all hosts are in, with its dot: in a cell there is room for what tells them apart only. */
+function commonDomain(hosts: readonly string[]): string {
+  const [first = ''] = hosts;
+  const dot = first.indexOf('.');
+  const domain = dot < 1 ? '' : first.slice(dot);
+  const within = (host: string): boolean => host.length > domain.length && host.endsWith(domain);
+  return hosts.length > 1 && hosts.every(within) ? domain : '';
+}
+
 /**
  * A cell for each host, coloured and numbered by its tightest unit. One of the cells is in the order of the tab key;
  * arrow keys, Home and End go from cell to cell.
  */
 export function heatMap(hosts: readonly Heat[], chosen: (index: number) => void): HeatMap {
   const list = h('ul', { class: 'heat', 'aria-label': 'Hosts by use of their tightest limit' });
+  const domain = commonDomain(hosts.map(({ host }) => host));
   let shown: readonly number[] = [];
   const buttons = hosts.map(({ host, used, unit }, i) => {
     const share = formatShare(used);
@@ -37,7 +47,7 @@ export function heatMap(hosts: readonly Heat[], chosen: (index: number) => void)
         focus: () => current(i),
       },
       h('span', { class: 'share' }, share),
-      h('span', { class: 'host' }, name(host)),
+      h('span', { class: 'host' }, name(host.slice(0, host.length - domain.length))),
     );
     return button;
   });

@@ -31,7 +31,7 @@ const rows = hosts.map((host): HostRow => {
     used: tightest?.used ?? null,
     unit: tightest?.name ?? null,
     left: tightest?.left ?? null,
-    rejections: units.reduce((sum, { rejections }) => sum + (rejections ?? 0), 0),
+    rejections: host.rejections,
     warnings: severe.length,
   };
 });
@@ -145,14 +145,14 @@ if (runs.length > 0) sections.push({ id: 'runs', title: 'Runs', content: [time.e
 const findings = findingsTable(data);
 if (findings !== null) sections.push({ id: 'findings', title: 'Findings', content: [findings.element] });
 
-document.title =
-  hosts.length === 1 ? `Task limits of ${hosts[0]?.name}` : `Task limits of ${hosts.length} hosts`;
+if (hosts.length === 1) document.title = `Task limits of ${hosts[0]?.name}`;
+else if (hosts.length > 1) document.title = `Task limits of ${hosts.length} hosts`;
 const newest = hosts.reduce((latest, { at }) => (at > latest ? at : latest), '');
 document.body.append(
   h(
     'header',
     {},
-    h('h1', {}, hosts.length === 0 ? 'Task limits' : document.title),
+    h('h1', {}, document.title),
     h(
       'p',
       { class: 'muted' },

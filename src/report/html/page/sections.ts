@@ -48,6 +48,10 @@ export function hostTable(data: Data, rows: readonly HostRow[], choose: (index: 
   return sortableTable('Hosts; a title sorts them, a name shows the host', columns, rows, null);
 }
 
+function noun(count: number, word: string): string {
+  return count === 1 ? word : `${word}s`;
+}
+
 /** The tiles at the top, in numbers. */
 export function summary(rows: readonly HostRow[], data: Data): HTMLElement {
   const { plans, runs } = data.page;
@@ -55,7 +59,7 @@ export function summary(rows: readonly HostRow[], data: Data): HTMLElement {
   const tiles: (readonly [string, number, string])[] = [];
   if (rows.length > 0) {
     tiles.push(
-      ['hosts', rows.length, 'none'],
+      [noun(rows.length, 'host'), rows.length, 'none'],
       ['nearly out (95% and more)', at('out'), 'out'],
       ['near a limit (80% and more)', at('near'), 'near'],
       ['with rejected forks', rows.filter(({ rejections }) => rejections > 0).length, 'none'],
@@ -63,9 +67,10 @@ export function summary(rows: readonly HostRow[], data: Data): HTMLElement {
     );
   }
   if (plans.length > 0) {
-    tiles.push(['changes planned', plans.reduce((sum, { changes }) => sum + changes.length, 0), 'none']);
+    const planned = plans.reduce((sum, { changes }) => sum + changes.length, 0);
+    tiles.push([`${noun(planned, 'change')} planned`, planned, 'none']);
   }
-  if (runs.length > 0) tiles.push(['runs', runs.length, 'none']);
+  if (runs.length > 0) tiles.push([noun(runs.length, 'run'), runs.length, 'none']);
   return h(
     'ul',
     { class: 'tiles' },
@@ -140,14 +145,29 @@ export function useSection(
 /** A plan in a fold of its own, which is filled when it is opened. */
 export function planFold(data: Data, plan: PagePlan): HTMLDetailsElement {
   const { changes, refused } = plan;
-  const counts = [`${changes.length} changes`, `${refused.length} refused`, `${plan.unchanged} unchanged`];
+  const counts = [
+    `${changes.length} ${noun(changes.length, 'change')}`,
+    `${refused.length} refused`,
+    `${plan.unchanged} unchanged`,
+  ];
   const fold = h(
     'details',
     { class: 'plan' },
     h('summary', {}, name(plan.name), ` by policy ${data.text(plan.policy)}: ${counts.join(', ')}`),
   );
-  fold.addEventListener('toggle', () => fillPlan(data, plan, fold), { once: true });
+  const fill = once(() => fillPlan(data, plan, fold));
+  fold.addEventListener('toggle', fill);
+  // Nothing waits for the toggle when a page is printed.
+  addEventListener('beforeprint', fill);
   return fold;
+}
+
+function once(act: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) act();
+    done = true;
+  };
 }
 
 function fillPlan(data: Data, plan: PagePlan, fold: HTMLElement): void {

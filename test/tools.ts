@@ -1,0 +1,19 @@
+import { existsSync } from 'node:fs';
+
+/**
+ * Why a program that some tests drive is not here, or null. Such tests are skipped then and counted as that; with
+ * TASKSCTL_LAB=require, which is for a machine that has everything, it is an error.
+ */
+export function toolMissing(path: string): string | null {
+  if (existsSync(path)) return null;
+  const reason = `${path} is missing: run test/lab/install-packages`;
+  if (process.env['TASKSCTL_LAB'] === 'require') throw new Error(`TASKSCTL_LAB=require, but ${reason}`);
+  console.warn(`skipped, ${reason}`);
+  return reason;
+}
+
+export const CHROMIUM = '/usr/bin/chromium';
+/** Debian has it in /usr/bin. */
+export const PROMTOOL = existsSync('/usr/local/bin/promtool')
+  ? '/usr/local/bin/promtool'
+  : '/usr/bin/promtool';
