@@ -17,8 +17,9 @@ export function connector(
   signal?: AbortSignal,
 ): Connect {
   const ask = terminalAsker();
-  return () =>
+  const open = () =>
     connect(options.target, {
+      client: options.transport,
       connectTimeoutMs: options.timeout * 1000,
       acceptNew: options.acceptNew === true,
       warn: (message) => {
@@ -39,4 +40,14 @@ export function connector(
             },
           }),
     });
+  if (options.transport === 'ssh2' || ask === undefined) return open;
+  return async () => {
+    // ssh asks on the terminal by itself and does not say when.
+    progress.pause();
+    try {
+      return await open();
+    } finally {
+      progress.resume();
+    }
+  };
 }

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { SshClient } from '../host/connect.ts';
 import type { ColorWish } from './terminal.ts';
 
 /** Options of how a result is shown, on every command. */
@@ -10,6 +11,7 @@ export interface OutputOptions {
 /** Options of which host is read and how, on every command that reads one. */
 export interface HostOptions {
   readonly target: string;
+  readonly transport: SshClient;
   readonly sshConfig?: string;
   readonly acceptNew?: true;
   /** Seconds. */
@@ -55,6 +57,11 @@ export function addHostsOptions(command: Command): Command {
 
 function addConnectionOptions(command: Command): Command {
   return command
+    .addOption(
+      new Option('--transport <client>', "log in by ssh2, built in, or by openssh, this machine's ssh")
+        .choices(['ssh2', 'openssh'])
+        .default('ssh2'),
+    )
     .option('--ssh-config <file>', 'use this ssh_config instead of ~/.ssh/config')
     .option('--accept-new', 'accept and remember the key of a host never seen before')
     .option(
@@ -69,6 +76,7 @@ export function addSourceOptions(command: Command): Command {
   return addHostOptions(command).addOption(
     new Option('--snapshot <file>', "read a saved snapshot, not a host; '-' is standard input").conflicts([
       'target',
+      'transport',
       'sshConfig',
       'acceptNew',
       'timeout',
