@@ -17,7 +17,15 @@ export function connector(
   signal?: AbortSignal,
 ): Connect {
   const ask = terminalAsker();
-  const open = () =>
+  const lendTerminal = async <T>(use: () => Promise<T>): Promise<T> => {
+    progress.pause();
+    try {
+      return await use();
+    } finally {
+      progress.resume();
+    }
+  };
+  return () =>
     connect(options.target, {
       client: options.transport,
       connectTimeoutMs: options.timeout * 1000,
@@ -32,22 +40,8 @@ export function connector(
       ...(ask === undefined
         ? {}
         : {
-            askSecret: async (prompt) => {
-              progress.pause();
-              const secret = await ask(prompt);
-              progress.resume();
-              return secret;
-            },
+            askSecret: (prompt) => lendTerminal(() => ask(prompt)),
+            lendTerminal,
           }),
     });
-  if (options.transport === 'ssh2' || ask === undefined) return open;
-  return async () => {
-    // ssh asks on the terminal by itself and does not say when.
-    progress.pause();
-    try {
-      return await open();
-    } finally {
-      progress.resume();
-    }
-  };
 }

@@ -13,6 +13,8 @@ export interface ConnectOptions {
   readonly client?: SshClient;
   /** Left out where nobody can be asked: then agent and unencrypted keys, and sudo without a password. */
   readonly askSecret?: AskSecret;
+  /** Keeps the terminal free for what asks there by itself, as ssh does. */
+  readonly lendTerminal?: <T>(use: () => Promise<T>) => Promise<T>;
   /** Instead of ~/.ssh/config and the system-wide file, as `ssh -F`. */
   readonly configFile?: string;
   /** Add keys of hosts never seen before to known_hosts; a changed key is refused all the same. */

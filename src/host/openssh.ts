@@ -22,6 +22,11 @@ const persistSeconds = 10;
 /** A socket's path has 104 bytes on some systems, and ssh makes it with 17 more in its name at first. */
 const maxDirectoryLength = 80;
 
+export interface OpenSshOptions extends SshOptions {
+  /** Keeps the terminal free for what asks there by itself. */
+  readonly lendTerminal?: <T>(use: () => Promise<T>) => Promise<T>;
+}
+
 /** What of the configuration is needed to start ssh and to name its faults. */
 interface Settings {
   /** `host port 22` */
@@ -35,8 +40,8 @@ interface Settings {
  * Logs in to a host by the system's ssh, for what ssh2 cannot do. Each time it is a login of its own. Failures are
  * values, as those of connectSsh.
  */
-export async function connectOpenSsh(options: SshOptions): Promise<ConnectResult> {
-  const { target, destination, configFile, memory, askSecret } = options;
+export async function connectOpenSsh(options: OpenSshOptions): Promise<ConnectResult> {
+  const { target, destination, configFile, memory, askSecret, lendTerminal = (use) => use() } = options;
   const answer = await askSshConfig(destination, target, configFile);
   if (!answer.ok) return { ok: false, error: answer.missing === true ? noClient(target) : answer.error };
   const one = (key: string): string | undefined => answer.values.get(key)?.[0];
@@ -54,8 +59,8 @@ export async function connectOpenSsh(options: SshOptions): Promise<ConnectResult
   const opened =
     terminal === null
       ? await login(options, settings, null)
-      : // ssh may ask on it, and does not say when.
-        await memory.alone(() => login(options, settings, terminal)).finally(() => closeSync(terminal));
+      : await memory.alone(() => lendTerminal(() => login(options, settings, terminal)));
+  if (terminal !== null) closeSync(terminal);
   if ('kind' in opened) return { ok: false, error: opened };
   const sudo = memory.sudoPassword(target, askSecret && memory.oneAtATime(askSecret));
   return { ok: true, transport: new OpenSshTransport(target, opened, sudo) };
