@@ -112,16 +112,22 @@ function loginReason(
   from: (error: HostError) => Finding,
 ): Finding | null {
   const { target, where, user, sshCommand, asked } = login;
+  const nobody = asked ? '' : ' and nobody can be asked for a password or passphrase';
   const denied = /^(?:(\S+): )?Permission denied \((.*)\)\.?$/m.exec(text);
-  const tooMany = /Too many authentication failures/i.test(text);
-  if (denied !== null || tooMany) {
-    const account = denied?.[1] ?? user;
-    const offers =
-      denied === null ? 'it ended the connection after too many keys' : `the host offers ${denied[2]}`;
-    const nobody = asked ? '' : ' and nobody can be asked for a password or passphrase';
+  if (denied !== null) {
+    const account = denied[1] ?? user;
     return finding(
       'auth-failed',
-      `login as ${short(account)} failed, ${short(offers)}${nobody}; look into it with: ${sshCommand}`,
+      `login as ${short(account)} failed, the host offers ${short(denied[2])}${nobody}; look into it with: ${sshCommand}`,
+    );
+  }
+  const tooMany = /^Received disconnect from (\S+ port [0-9]+):.*Too many authentication failures/m.exec(
+    text,
+  );
+  if (tooMany !== null) {
+    return finding(
+      'auth-failed',
+      `login at ${tooMany[1]} failed, it ended the connection after too many attempts${nobody}; set IdentitiesOnly, or look into it with: ${sshCommand}`,
     );
   }
   const nameless = /Could not resolve hostname (\S+): (.*)$/m.exec(text);
@@ -155,17 +161,14 @@ function loginReason(
     const reason = forward[1] === 'administratively prohibited' ? 1 : 2;
     return from(forwardError(target, where, { message: forward[2] ?? '', reason }));
   }
-  const config = /^(.+?):? line ([0-9]+): (.*)$/m.exec(text);
-  if (config?.[1] !== undefined) {
-    const message = `${config[1]}:${config[2]}: ${short(config[3])}; correct it.`;
-    return { ...finding('config-invalid', message), file: config[1], line: Number(config[2]) };
-  }
   return null;
 }
 
 function unexplained(login: FailedLogin, own: string, proxies: string): Finding {
   const { where, sshCommand } = login;
-  const words = short(lastLine(own));
+  const last = short(lastLine(own));
+  // What goes through a program has no address.
+  const words = last.includes('UNKNOWN port') ? 'the connection was closed before SSH began' : last;
   const proxy = lastLine(proxies);
   const more = proxy === '' ? '' : `; on the way there: ${short(proxy)}`;
   const kind = words === '' ? 'unsupported' : 'connection-lost';
