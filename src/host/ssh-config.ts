@@ -193,7 +193,9 @@ function parseSettings(
 
   const proxyCommand = one('proxycommand');
   if (proxyCommand !== undefined) {
-    return invalid('ProxyCommand is for ssh itself; use --transport openssh, or ProxyJump in ~/.ssh/config.');
+    return invalid(
+      'ProxyCommand needs --transport openssh; or use ProxyJump for this host in ~/.ssh/config instead.',
+    );
   }
   const proxyJump: SshDestination[] = [];
   for (const hop of names('proxyjump')) {

@@ -94,6 +94,13 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
       );
     });
 
+    it('stays while nothing is run, longer than ssh stays by itself', async () => {
+      const transport = await login(host, 'bob');
+      await sleep(13_000);
+      expect(kind(await transport.run(request('true')))).toBe('exit 0');
+      await transport.close();
+    });
+
     it('uses no master of the operator, and nothing of a configuration made for people', async () => {
       const lines = [
         'ControlMaster auto',
@@ -436,6 +443,32 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
     expect(kind(await transport.run(request('true')))).toBe('connection-lost');
     expect(await text(host, 'pgrep -fc "sshd: [b]ob" || :')).toBe('0');
     await transport.close();
+  });
+
+  it('outlives a Ctrl-C on the terminal, and the host is given back what it had', async () => {
+    const config = program.sshConfig({ lab: host });
+    const policy = join(program.dir, 'interrupted.yaml');
+    writeFileSync(policy, 'schema: tasksctl/policy/1\nname: interrupted\nuser-default:\n  value: 556\n');
+    await host.writeFiles({
+      '/opt/slow-systemctl':
+        '#!/bin/sh\n[ "$*" != daemon-reload ] || { : >/run/reloading; sleep 2; }\nexec /opt/systemctl "$@"\n',
+    });
+    await host.exec(
+      'cp -a $(readlink -f /usr/bin/systemctl) /opt/systemctl; mount --bind /opt/slow-systemctl $(readlink -f /usr/bin/systemctl)',
+    );
+    const command = `${program.file} apply --yes -p ${policy} --transport openssh --ssh-config ${config} -t bob@lab`;
+    const terminal = spawn('script', ['-qfec', command, '/dev/null'], { timeout: 120_000 });
+    let seen = '';
+    terminal.stdout.on('data', (chunk) => {
+      seen += String(chunk);
+    });
+    await host.exec('until [ -e /run/reloading ]; do sleep 0.1; done');
+    terminal.stdin.write('\x03');
+    const code = await new Promise((resolve) => terminal.on('exit', resolve));
+    await host.exec('umount $(readlink -f /usr/bin/systemctl)');
+    expect({ code, seen }).toMatchObject({ code: 130 });
+    expect(seen).not.toContain('was lost');
+    expect(await text(host, 'grep -rl 556 /etc/systemd || :')).toBe('');
   });
 
   it('applies and rolls back, each with the proof of a login', async () => {
