@@ -17,8 +17,17 @@ export function connector(
   signal?: AbortSignal,
 ): Connect {
   const ask = terminalAsker();
+  const lendTerminal = async <T>(use: () => Promise<T>): Promise<T> => {
+    progress.pause();
+    try {
+      return await use();
+    } finally {
+      progress.resume();
+    }
+  };
   return () =>
     connect(options.target, {
+      client: options.transport,
       connectTimeoutMs: options.timeout * 1000,
       acceptNew: options.acceptNew === true,
       warn: (message) => {
@@ -31,12 +40,8 @@ export function connector(
       ...(ask === undefined
         ? {}
         : {
-            askSecret: async (prompt) => {
-              progress.pause();
-              const secret = await ask(prompt);
-              progress.resume();
-              return secret;
-            },
+            askSecret: (prompt) => lendTerminal(() => ask(prompt)),
+            lendTerminal,
           }),
     });
 }

@@ -64,11 +64,15 @@ export function sysctlOrigins(snapshot: Snapshot): SysctlOrigins {
 }
 
 /** The options that name the host, for commands to copy. */
-function sourceOptions({ target, sshConfig, snapshot, directory }: DiagnoseOptions): string[] {
+function sourceOptions({ target, transport, sshConfig, snapshot, directory }: DiagnoseOptions): string[] {
   if (directory !== undefined) return ['--directory', directory];
   if (snapshot !== undefined && snapshot !== '-') return ['--snapshot', snapshot];
   if (target === 'local') return [];
-  return ['--target', target, ...(sshConfig === undefined ? [] : ['--ssh-config', sshConfig])];
+  return [
+    ...['--target', target],
+    ...(transport === 'ssh2' ? [] : ['--transport', transport]),
+    ...(sshConfig === undefined ? [] : ['--ssh-config', sshConfig]),
+  ];
 }
 
 type FoundFocus = { readonly kind: 'focus'; readonly focus: Focus } | Failed;

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Amount, parseAmount } from '../fleet/waves.ts';
+import type { SshClient } from '../host/connect.ts';
 import type { ColorWish } from './terminal.ts';
 
 /** Options of how a result is shown, on every command. */
@@ -10,6 +11,7 @@ export interface OutputOptions {
 
 /** Options of how hosts are reached. */
 export interface ConnectionOptions {
+  readonly transport: SshClient;
   readonly sshConfig?: string;
   readonly acceptNew?: true;
   /** Seconds. */
@@ -89,6 +91,11 @@ export function addFleetOptions(command: Command): Command {
 
 export function addConnectionOptions(command: Command): Command {
   return command
+    .addOption(
+      new Option('--transport <client>', "log in by ssh2, built in, or by openssh, this machine's ssh")
+        .choices(['ssh2', 'openssh'])
+        .default('ssh2'),
+    )
     .option('--ssh-config <file>', 'use this ssh_config instead of ~/.ssh/config')
     .option('--accept-new', 'accept and remember the key of a host never seen before')
     .option(
@@ -103,6 +110,7 @@ export function addSourceOptions(command: Command): Command {
   return addHostOptions(command).addOption(
     new Option('--snapshot <file>', "read a saved snapshot, not a host; '-' is standard input").conflicts([
       'target',
+      'transport',
       'sshConfig',
       'acceptNew',
       'timeout',

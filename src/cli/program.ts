@@ -205,7 +205,7 @@ function defineDiagnose(program: Command, run: Run): void {
       new Option(
         '--directory <dir>',
         'what was collected on a host: an unpacked sosreport or supportconfig, or logs',
-      ).conflicts(['target', 'sshConfig', 'acceptNew', 'timeout', 'snapshot', 'pid']),
+      ).conflicts(['target', 'transport', 'sshConfig', 'acceptNew', 'timeout', 'snapshot', 'pid']),
     );
   addOutputOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(

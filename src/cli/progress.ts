@@ -14,6 +14,8 @@ export class Progress {
   readonly #started = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #shown = false;
+  /** Those who want the line free; the first resume starts the clock. */
+  #pauses = 1;
 
   constructor(io: Io, label: SafeText | (() => SafeText)) {
     this.#io = io;
@@ -23,12 +25,14 @@ export class Progress {
 
   /** Leaves the line free, for a question. */
   pause(): void {
+    this.#pauses++;
     clearInterval(this.#timer);
     if (this.#shown) this.#io.stderr.write('\r\x1b[K');
     this.#shown = false;
   }
 
   resume(): void {
+    if (--this.#pauses > 0) return;
     if (this.#io.stderr.isTTY !== true || this.#io.env['TERM'] === 'dumb') return;
     this.#timer = setInterval(() => {
       const seconds = Math.round((performance.now() - this.#started) / 1000);

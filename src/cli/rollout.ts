@@ -338,7 +338,7 @@ async function carryOn(console: Console, options: RolloutOptions, going: Going):
 
 async function finish(
   console: Console,
-  options: Pick<RolloutOptions, 'sshConfig' | 'junit'>,
+  options: Pick<RolloutOptions, 'transport' | 'sshConfig' | 'junit'>,
   head: JournalHead,
   result: RolloutResult,
   { lost, nothingToDo, refused }: Rest,
@@ -355,8 +355,12 @@ async function finish(
 }
 
 /** The options to give again, for commands to copy. */
-export function sameConnection({ sshConfig }: Pick<ConnectionOptions, 'sshConfig'>): SafeText {
-  return sshConfig === undefined ? safe`` : safe` --ssh-config ${shellWord(sshConfig)}`;
+export function sameConnection({
+  transport,
+  sshConfig,
+}: Pick<ConnectionOptions, 'transport' | 'sshConfig'>): SafeText {
+  const client = transport === 'ssh2' ? safe`` : safe` --transport ${shellWord(transport)}`;
+  return sshConfig === undefined ? client : safe`${client} --ssh-config ${shellWord(sshConfig)}`;
 }
 
 export function exitCode({ verdict, state }: RolloutResult, lost: number, refused: boolean): number {

@@ -28,11 +28,14 @@ export class ConnectMemory {
 
   /** `ask`, with one question at a time on the terminal. */
   oneAtATime(ask: AskSecret): AskSecret {
-    return (prompt) => {
-      const answer = this.#asking.then(() => ask(prompt));
-      this.#asking = answer.catch(() => {});
-      return answer;
-    };
+    return (prompt) => this.alone(() => ask(prompt));
+  }
+
+  /** Does what may ask on the terminal while nobody else does. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#asking.then(work);
+    this.#asking = done.catch(() => {});
+    return done;
   }
 
   settings(key: string, read: () => Promise<SshSettingsResult>): Promise<SshSettingsResult> {

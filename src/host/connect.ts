@@ -1,12 +1,20 @@
 import { ConnectMemory } from './connect-memory.ts';
 import { localTransport } from './local.ts';
+import { connectOpenSsh } from './openssh.ts';
 import { type ConnectResult, connectSsh } from './ssh.ts';
 import { parseTarget } from './target.ts';
 import type { AskSecret } from './transport.ts';
 
+/** What logs in to hosts: this program (package ssh2), or the system's ssh. */
+export type SshClient = 'ssh2' | 'openssh';
+
 export interface ConnectOptions {
+  /** Where it is left out, ssh2. */
+  readonly client?: SshClient;
   /** Left out where nobody can be asked: then agent and unencrypted keys, and sudo without a password. */
   readonly askSecret?: AskSecret;
+  /** Keeps the terminal free for what asks there by itself, as ssh does. */
+  readonly lendTerminal?: <T>(use: () => Promise<T>) => Promise<T>;
   /** Instead of ~/.ssh/config and the system-wide file, as `ssh -F`. */
   readonly configFile?: string;
   /** Add keys of hosts never seen before to known_hosts; a changed key is refused all the same. */
@@ -32,5 +40,6 @@ export async function connect(target: string, options: ConnectOptions = {}): Pro
     const ask = askSecret === undefined ? undefined : memory.oneAtATime(askSecret);
     return { ok: true, transport: localTransport(memory.sudoPassword('local', ask)) };
   }
-  return connectSsh({ ...options, destination: parsed.target, target, memory });
+  const login = options.client === 'openssh' ? connectOpenSsh : connectSsh;
+  return login({ ...options, destination: parsed.target, target, memory });
 }

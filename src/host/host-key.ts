@@ -146,7 +146,7 @@ function refusal({ target, settings }: HostKeyCheck, key: Buffer, verdict: HostK
       const but =
         ca === undefined
           ? ''
-          : ` (${ca.file}:${ca.line} names a certificate authority, which is not supported)`;
+          : ` (${ca.file}:${ca.line} names a certificate authority: that needs --transport openssh)`;
       return {
         kind: 'host-key-unknown',
         target,

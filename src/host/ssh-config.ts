@@ -54,65 +54,85 @@ export type SshSettingsResult =
 /** `Match exec` may run anything; a host name may wait for DNS (CanonicalizeHostname). */
 const sshTimeoutMs = 20_000;
 
-/**
- * Asks the system's OpenSSH client what it would use for a destination (`ssh -G`): Include, Host, Match, tokens and
- * the system-wide file are then right by definition. Where there is no client the defaults of ssh_config(5) hold,
- * unless there is a configuration nobody could read.
- */
-export async function readSshSettings(
-  destination: SshDestination,
-  target: string,
-  configFile?: string,
-): Promise<SshSettingsResult> {
-  const invalid = (message: string, file?: string, line?: number): SshSettingsResult => ({
-    ok: false,
-    error: {
-      kind: 'config-invalid',
-      target,
-      message: `${target}: ${message}`,
-      ...(file === undefined ? {} : { file }),
-      ...(line === undefined ? {} : { line }),
-    },
-  });
-  const args = [
-    '-G',
+/** Keywords in lower case with their values. */
+type SshValues = ReadonlyMap<string, readonly string[]>;
+
+export type SshConfigResult =
+  | { readonly ok: true; readonly values: SshValues }
+  /** `missing`: there is no ssh client. */
+  | { readonly ok: false; readonly missing?: true; readonly error: HostError };
+
+function invalidConfig(target: string, message: string, file?: string, line?: number): HostError {
+  return {
+    kind: 'config-invalid',
+    target,
+    message: `${target}: ${message}`,
+    ...(file === undefined ? {} : { file }),
+    ...(line === undefined ? {} : { line }),
+  };
+}
+
+/** What of a destination and a configuration file goes before the `--` of ssh's arguments. */
+export function destinationArguments(destination: SshDestination, configFile?: string): string[] {
+  return [
     ...(configFile === undefined ? [] : ['-F', configFile]),
     ...(destination.user === undefined ? [] : ['-l', destination.user]),
     ...(destination.port === undefined ? [] : ['-p', String(destination.port)]),
-    '--',
-    destination.host,
   ];
+}
+
+/**
+ * Asks the system's OpenSSH client what it would use for a destination (`ssh -G`): Include, Host, Match, tokens and
+ * the system-wide file are then right by definition.
+ */
+export async function askSshConfig(
+  destination: SshDestination,
+  target: string,
+  configFile?: string,
+): Promise<SshConfigResult> {
+  const args = ['-G', ...destinationArguments(destination, configFile), '--', destination.host];
   const answer = await runSsh(args);
   switch (answer.kind) {
     case 'missing': {
       const file = configFile ?? join(userInfo().homedir, '.ssh/config');
-      if (await exists(file)) {
-        return invalid(
-          `${file} cannot be read without ssh; install the OpenSSH client or move the file away.`,
-          file,
-        );
-      }
-      return parseSettings('', destination, invalid);
+      const message = `${file} cannot be read without ssh; install the OpenSSH client or move the file away.`;
+      return { ok: false, missing: true, error: invalidConfig(target, message, file) };
     }
     case 'failed': {
       const words = printable(answer.stderr);
       // "/etc/ssh/ssh_config: line 3: Bad configuration option: foo", "cfg line 8: Bad Match condition"
       const at = /^(.+?):? line (\d+): (.*)$/m.exec(words);
       if (at?.[1] !== undefined) {
-        return invalid(
-          `${at[1]}:${at[2]}: ${at[3]}; correct it (ssh -G ${destination.host} shows the same).`,
-          at[1],
-          Number(at[2]),
-        );
+        const message = `${at[1]}:${at[2]}: ${at[3]}; correct it (ssh -G ${destination.host} shows the same).`;
+        return { ok: false, error: invalidConfig(target, message, at[1], Number(at[2])) };
       }
       const why = words.split('\n').find((line) => line !== '' && !line.startsWith('Pseudo-terminal'));
-      return invalid(
-        `ssh -G ${destination.host} failed: ${(why ?? 'no reason given').slice(0, 300)}; correct the ssh configuration.`,
-      );
+      const message = `ssh -G ${destination.host} failed: ${(why ?? 'no reason given').slice(0, 300)}; correct the ssh configuration.`;
+      return { ok: false, error: invalidConfig(target, message) };
     }
     case 'output':
-      return parseSettings(answer.stdout, destination, invalid);
+      return { ok: true, values: sshValues(answer.stdout) };
   }
+}
+
+/**
+ * What ssh would use for a destination, read for a login without it. Where there is no ssh client the defaults of
+ * ssh_config(5) hold, unless there is a configuration nobody could read.
+ */
+export async function readSshSettings(
+  destination: SshDestination,
+  target: string,
+  configFile?: string,
+): Promise<SshSettingsResult> {
+  const invalid = (message: string): SshSettingsResult => ({
+    ok: false,
+    error: invalidConfig(target, message),
+  });
+  const answer = await askSshConfig(destination, target, configFile);
+  if (answer.ok) return parseSettings(answer.values, destination, invalid);
+  const { file } = answer.error;
+  if (answer.missing !== true || (file !== undefined && (await exists(file)))) return answer;
+  return parseSettings(new Map(), destination, invalid);
 }
 
 type SshAnswer =
@@ -140,12 +160,8 @@ async function exists(file: string): Promise<boolean> {
   );
 }
 
-/** Reads what `ssh -G` prints: one `keyword value` a line, keywords in lower case. Empty text gives the defaults. */
-function parseSettings(
-  text: string,
-  destination: SshDestination,
-  invalid: (message: string) => SshSettingsResult,
-): SshSettingsResult {
+/** Reads what `ssh -G` prints: one `keyword value` a line, keywords in lower case. */
+function sshValues(text: string): SshValues {
   const values = new Map<string, string[]>();
   for (const line of text.split('\n')) {
     const space = line.indexOf(' ');
@@ -155,6 +171,15 @@ function parseSettings(
     if (list === undefined) values.set(key, [line.slice(space + 1)]);
     else list.push(line.slice(space + 1));
   }
+  return values;
+}
+
+/** What has no value gets the default. */
+function parseSettings(
+  values: SshValues,
+  destination: SshDestination,
+  invalid: (message: string) => SshSettingsResult,
+): SshSettingsResult {
   const all = (key: string): readonly string[] => values.get(key) ?? [];
   const one = (key: string): string | undefined => {
     const value = all(key)[0];
@@ -168,7 +193,9 @@ function parseSettings(
 
   const proxyCommand = one('proxycommand');
   if (proxyCommand !== undefined) {
-    return invalid('ProxyCommand is not supported; use ProxyJump for this host in ~/.ssh/config instead.');
+    return invalid(
+      'ProxyCommand needs --transport openssh; or use ProxyJump for this host in ~/.ssh/config instead.',
+    );
   }
   const proxyJump: SshDestination[] = [];
   for (const hop of names('proxyjump')) {

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Client } from 'ssh2';
 import type { Shared } from './connect-memory.ts';
 import { printable } from './printable.ts';
-import type { ConnectionFault } from './ssh-error.ts';
+import { type ConnectionFault, connectionLost } from './ssh-error.ts';
 import type { HostError } from './transport.ts';
 
 /** An open login. `closed` and `lost` tell what became of it. */
@@ -54,10 +54,6 @@ export class SshConnection implements Shared {
       this.#fault === 'Keepalive timeout'
         ? 'it no longer answers'
         : printable(this.#fault ?? 'it was closed from there').slice(0, 200);
-    return {
-      kind: 'connection-lost',
-      target: label,
-      message: `${label}: the connection to ${this.#where} was lost (${why}); what was running there may have gone on, read the host again.`,
-    };
+    return connectionLost(label, this.#where, why);
   }
 }

@@ -132,3 +132,21 @@ export function forwardError(
     `the jump host has no connection to ${where} (${words}); check the network between them.`,
   );
 }
+
+/** The error of something that needed a connection which is gone. */
+export function connectionLost(label: string, where: string, why: string): HostError {
+  return {
+    kind: 'connection-lost',
+    target: label,
+    message: `${label}: the connection to ${where} was lost (${why}); what was running there may have gone on, read the host again.`,
+  };
+}
+
+/** Names a session channel that a host would not open. */
+export function sessionRefused(label: string, words: string): HostError {
+  return {
+    kind: 'unsupported',
+    target: label,
+    message: `${label}: the host would not start a session (${printable(words).slice(0, 200)}); check MaxSessions and that the user may run commands.`,
+  };
+}

@@ -1,7 +1,7 @@
 import type { ClientChannel } from 'ssh2';
-import { printable } from './printable.ts';
 import { runScript, type ScriptProcess } from './run-script.ts';
 import type { SshConnection } from './ssh-connection.ts';
+import { sessionRefused } from './ssh-error.ts';
 import type { SudoPassword } from './sudo.ts';
 import type { HostError, RunRequest, RunResult, Transport } from './transport.ts';
 
@@ -40,7 +40,9 @@ export class SshTransport implements Transport {
           if (error === undefined || error === null)
             resolve(scriptProcess(channel, () => connection.lost(target)));
           else
-            resolve({ error: connection.closed ? connection.lost(target) : sessionRefused(target, error) });
+            resolve({
+              error: connection.closed ? connection.lost(target) : sessionRefused(target, error.message),
+            });
         });
       } catch {
         resolve({ error: connection.lost(target) });
@@ -52,14 +54,6 @@ export class SshTransport implements Transport {
     this.#connection.close();
     await this.#connection.ended;
   }
-}
-
-function sessionRefused(target: string, error: Error): HostError {
-  return {
-    kind: 'unsupported',
-    target,
-    message: `${target}: the host would not start a session (${printable(error.message).slice(0, 200)}); check MaxSessions and that the user may run commands.`,
-  };
 }
 
 function scriptProcess(channel: ClientChannel, lost: () => HostError): ScriptProcess {

@@ -1,95 +1,19 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ConnectMemory } from '../../src/host/connect-memory.ts';
-import { type ConnectResult, connectSsh, type SshOptions } from '../../src/host/ssh.ts';
-import type { HostError, RunRequest, RunResult, Transport } from '../../src/host/transport.ts';
 import { containersUnavailable, type LabHost, password, startContainer } from '../lab/lab.ts';
+import { asker, kind, Logins, request, text } from './logins.ts';
 
 /**
  * Logins and sudo on real Debian hosts: sudo 1.9.5 (bullseye), 1.9.13 (bookworm) and 1.9.16 (trixie, use_pty by
- * default), PAM, and a network whose cable can be pulled. The rest of SSH is tested in test/unit/host/ssh.test.ts.
+ * default), PAM, and a network whose cable can be pulled. The rest of ssh2 is tested in test/unit/host/ssh.test.ts, of the
+ * system's ssh in openssh.test.ts.
  */
 
 let dir: string;
-let files = 0;
-
-function file(text: string): string {
-  const path = join(dir, `file-${files++}`);
-  writeFileSync(path, text, { mode: 0o600 });
-  return path;
-}
-
-function configFor(host: LabHost, ...lines: string[]): string {
-  return file(
-    [
-      'Host *',
-      ...lines,
-      'IdentityAgent none',
-      `UserKnownHostsFile ${host.ssh.knownHostsFile}`,
-      'GlobalKnownHostsFile none',
-      `IdentityFile ${host.ssh.identityFile}`,
-      '',
-    ].join('\n'),
-  );
-}
-
-function open(
-  host: LabHost,
-  user: string,
-  options: Partial<SshOptions> = {},
-  ...lines: string[]
-): Promise<ConnectResult> {
-  return connectSsh({
-    destination: { kind: 'ssh', host: host.ssh.host, user, port: host.ssh.port },
-    target: `${user}@${host.name}`,
-    memory: new ConnectMemory(),
-    configFile: configFor(host, ...lines),
-    ...options,
-  });
-}
-
-async function login(
-  host: LabHost,
-  user: string,
-  options: Partial<SshOptions> = {},
-  ...lines: string[]
-): Promise<Transport> {
-  const result = await open(host, user, options, ...lines);
-  if (!result.ok) throw new Error(result.error.message);
-  return result.transport;
-}
-
-async function loginError(...args: Parameters<typeof open>): Promise<HostError> {
-  const result = await open(...args);
-  if (result.ok) throw new Error('logged in');
-  expect(result.error.message).not.toContain(password);
-  return result.error;
-}
-
-function request(script: string, more: Partial<RunRequest> = {}): RunRequest {
-  return { script, asRoot: true, timeoutMs: 30_000, maxOutputBytes: 100_000, ...more };
-}
-
-function kind(result: RunResult): string {
-  return result.kind === 'failed' ? result.error.kind : `exit ${result.code}`;
-}
-
-function asker(...answers: (string | null)[]) {
-  const prompts: string[] = [];
-  const askSecret = async (prompt: string) => {
-    prompts.push(prompt);
-    return answers.length > 1 ? (answers.shift() ?? null) : (answers[0] ?? null);
-  };
-  return { prompts, askSecret };
-}
-
-async function text(host: LabHost, script: string): Promise<string> {
-  return (await host.exec(script)).stdout.toString().trim();
-}
-
 const why = containersUnavailable();
 
 const suites = ['bullseye', 'bookworm', 'trixie'] as const;
@@ -115,7 +39,11 @@ function hostOf(suite: (typeof suites)[number]): LabHost {
   return host;
 }
 
-describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
+const clients = ['ssh2', 'openssh'] as const;
+const both = suites.flatMap((suite) => clients.map((client) => [suite, client] as const));
+
+describe.skipIf(why !== null).each(both)('sudo of %s, by %s', (suite, client) => {
+  const logins = new Logins(() => dir, client);
   let host: LabHost;
   beforeAll(async () => {
     host = hostOf(suite);
@@ -142,7 +70,7 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
   it('gives root for a password that is asked once, and none of its noise', async () => {
     await sudoers('Defaults lecture=always', 'Defaults:alice timestamp_timeout=0');
     const { prompts, askSecret } = asker(password);
-    const transport = await login(host, 'alice', { askSecret });
+    const transport = await logins.login(host, 'alice', { askSecret });
     for (const n of [1, 2, 3]) {
       const result = await transport.run(
         request(`id -u; echo ${n} >&2; cat; echo "$HOME $SUDO_USER"; exit ${n}`),
@@ -160,7 +88,7 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
   it('shows the password to no command line, environment, file or log', async () => {
     const { askSecret } = asker(password);
     await sudoers('Defaults log_output, log_input');
-    const transport = await login(host, 'alice', { askSecret });
+    const transport = await logins.login(host, 'alice', { askSecret });
     // Looks again and again while sudo runs; the brackets keep the pattern from matching itself.
     const sample = (rounds: number) =>
       host.exec(
@@ -194,7 +122,7 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
 
   it('gives root without asking where it needs no password, and the script is read from its first byte', async () => {
     const { prompts, askSecret } = asker('never asked for');
-    const transport = await login(host, 'bob', { askSecret });
+    const transport = await logins.login(host, 'bob', { askSecret });
     const result = await transport.run(request('id -u'));
     expect(kind(result)).toBe('exit 0');
     expect(result.stdout.toString()).toBe('0\n');
@@ -205,7 +133,7 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
   it('sends no password where the credentials are still cached', async () => {
     await sudoers('Defaults:alice timestamp_type=global, timestamp_timeout=5');
     const { prompts, askSecret } = asker(password);
-    const transport = await login(host, 'alice', { askSecret });
+    const transport = await logins.login(host, 'alice', { askSecret });
     expect(kind(await transport.run(request('true')))).toBe('exit 0');
     // The password is proven, so sudo is started to ask for it, and does not.
     for (const _ of [1, 2]) {
@@ -218,7 +146,7 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
     }
     await transport.close();
     // Nobody to ask and none needed.
-    const other = await login(host, 'alice');
+    const other = await logins.login(host, 'alice');
     expect(kind(await other.run(request('true')))).toBe('exit 0');
     await other.close();
     expect(prompts).toHaveLength(1);
@@ -231,8 +159,8 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
       const { prompts, askSecret } = asker('wrong horse');
       const memory = new ConnectMemory();
       const [a, b] = [
-        await login(host, 'alice', { askSecret, memory }),
-        await login(host, 'alice', { askSecret, memory }),
+        await logins.login(host, 'alice', { askSecret, memory }),
+        await logins.login(host, 'alice', { askSecret, memory }),
       ];
       const results = await Promise.all([a, a, b, b].map((transport) => transport.run(request('true'))));
       expect(results.map(kind), more).toEqual(Array(4).fill('sudo-password-wrong'));
@@ -244,31 +172,31 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
   });
 
   it('says that it needs a password where nobody can be asked, and that is no failure in its books', async () => {
-    const transport = await login(host, 'alice');
+    const transport = await logins.login(host, 'alice');
     const result = await transport.run(request('true'));
     expect(kind(result)).toBe('sudo-password-needed');
     await transport.close();
-    const declined = await login(host, 'alice', asker(null));
+    const declined = await logins.login(host, 'alice', asker(null));
     expect(kind(await declined.run(request('true')))).toBe('sudo-password-needed');
     await declined.close();
     expect(await failures('alice')).toBe(0);
   });
 
   it('is denied to who has no right, with and without the password', async () => {
-    const transport = await login(host, 'carol', asker('staple battery'));
+    const transport = await logins.login(host, 'carol', asker('staple battery'));
     const result = await transport.run(request('true'));
     expect(kind(result)).toBe('sudo-denied');
     expect(kind(await transport.run(request('true', { asRoot: false })))).toBe('exit 0');
     await transport.close();
     await sudoers('carol ALL=(ALL:ALL) NOPASSWD: /bin/true');
-    const other = await login(host, 'carol', asker('staple battery'));
+    const other = await logins.login(host, 'carol', asker('staple battery'));
     expect(kind(await other.run(request('true')))).toBe('sudo-denied');
     await other.close();
   });
 
   it('names requiretty', async () => {
     await sudoers('Defaults:bob requiretty');
-    const transport = await login(host, 'bob');
+    const transport = await logins.login(host, 'bob');
     const result = await transport.run(request('true'));
     expect(kind(result)).toBe('sudo-denied');
     if (result.kind === 'failed') expect(result.error.message).toContain('requiretty');
@@ -278,10 +206,10 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
   it('is missed where it is not installed, and not by root', async () => {
     await host.exec('mv /usr/bin/sudo /usr/bin/sudo.away');
     try {
-      const transport = await login(host, 'bob');
+      const transport = await logins.login(host, 'bob');
       expect(kind(await transport.run(request('true')))).toBe('sudo-missing');
       await transport.close();
-      const root = await login(host, 'root');
+      const root = await logins.login(host, 'root');
       expect((await root.run(request('id -u'))).stdout.toString()).toBe('0\n');
       await root.close();
     } finally {
@@ -296,7 +224,7 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
     );
     for (const shell of ['/bin/dash', '/usr/local/bin/ash', '/bin/bash']) {
       await host.exec(`usermod -s ${shell} bob`);
-      const transport = await login(host, 'bob');
+      const transport = await logins.login(host, 'bob');
       const result = await transport.run(request('id -u; echo err >&2'));
       expect([kind(result), result.stdout.toString(), result.stderr.toString()], shell).toEqual([
         'exit 0',
@@ -306,7 +234,7 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
       await transport.close();
     }
     await host.exec('usermod -s /usr/sbin/nologin bob');
-    const closed = await login(host, 'bob');
+    const closed = await logins.login(host, 'bob');
     const result = await closed.run(request('true'));
     expect(kind(result)).toBe('unsupported');
     if (result.kind === 'failed')
@@ -316,7 +244,7 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
   });
 
   it('lets a root script be stopped at its limits', async () => {
-    const transport = await login(host, 'alice', asker(password));
+    const transport = await logins.login(host, 'alice', asker(password));
     expect(kind(await transport.run(request('sleep 60', { timeoutMs: 4_000 })))).toBe('timeout');
     expect(kind(await transport.run(request('yes', { maxOutputBytes: 200_000 })))).toBe('output-limit');
     expect(kind(await transport.run(request('true')))).toBe('exit 0');
@@ -328,12 +256,11 @@ describe.skipIf(why !== null).each(suites)('sudo of %s', (suite) => {
   });
 });
 
-describe.skipIf(why !== null)('login', () => {
+describe.skipIf(why !== null)('login by ssh2', () => {
+  const logins = new Logins(() => dir, 'ssh2');
   let host: LabHost;
-  let inner: LabHost;
   beforeAll(() => {
     host = hostOf('bookworm');
-    inner = hostOf('trixie');
   });
   const sshdConfig = async (...lines: string[]) => {
     await host.writeFiles({ '/etc/ssh/sshd_config.d/00-test.conf': `${lines.join('\n')}\n` });
@@ -352,7 +279,7 @@ describe.skipIf(why !== null)('login', () => {
       const memory = new ConnectMemory();
       const options = { askSecret, memory };
       const transports = await Promise.all(
-        [1, 2, 3].map(() => login(host, 'alice', options, 'PubkeyAuthentication no')),
+        [1, 2, 3].map(() => logins.login(host, 'alice', options, 'PubkeyAuthentication no')),
       );
       for (const transport of transports) {
         expect((await transport.run(request('id -un', { asRoot: false }))).stdout.toString()).toBe('alice\n');
@@ -368,7 +295,7 @@ describe.skipIf(why !== null)('login', () => {
     const { prompts, askSecret } = asker('wrong horse');
     const memory = new ConnectMemory();
     const errors = await Promise.all(
-      [1, 2, 3].map(() => loginError(host, 'alice', { askSecret, memory }, 'PubkeyAuthentication no')),
+      [1, 2, 3].map(() => logins.loginError(host, 'alice', { askSecret, memory }, 'PubkeyAuthentication no')),
     );
     for (const error of errors) expect(error.kind).toBe('auth-failed');
     expect(errors.map((error) => error.message).join()).toContain(
@@ -380,14 +307,15 @@ describe.skipIf(why !== null)('login', () => {
 
   it('fails at once where nobody can be asked, in BatchMode, and where the operator declines', async () => {
     const since = await now();
-    const nobody = await loginError(host, 'alice', {}, 'PubkeyAuthentication no');
+    const nobody = await logins.loginError(host, 'alice', {}, 'PubkeyAuthentication no');
     expect(nobody.message).toContain('nobody can be asked for a password');
     const { prompts, askSecret } = asker(password);
     expect(
-      (await loginError(host, 'alice', { askSecret }, 'PubkeyAuthentication no', 'BatchMode yes')).kind,
+      (await logins.loginError(host, 'alice', { askSecret }, 'PubkeyAuthentication no', 'BatchMode yes'))
+        .kind,
     ).toBe('auth-failed');
     expect(prompts).toEqual([]);
-    const declined = await loginError(host, 'alice', asker(null), 'PubkeyAuthentication no');
+    const declined = await logins.loginError(host, 'alice', asker(null), 'PubkeyAuthentication no');
     expect(declined.kind).toBe('auth-failed');
     expect(await journal(since, 'authentication failure')).toBe(0);
   });
@@ -400,11 +328,11 @@ describe.skipIf(why !== null)('login', () => {
     ]) {
       await sshdConfig('Match User alice', `AuthenticationMethods ${methods}`);
       const { prompts, askSecret } = asker(password);
-      const transport = await login(host, 'alice', { askSecret });
+      const transport = await logins.login(host, 'alice', { askSecret });
       expect(kind(await transport.run(request('true', { asRoot: false }))), methods).toBe('exit 0');
       await transport.close();
       expect(prompts).toEqual([`password for alice@${host.ssh.host}: `]);
-      expect((await loginError(host, 'alice')).kind).toBe('auth-failed');
+      expect((await logins.loginError(host, 'alice')).kind).toBe('auth-failed');
     }
     await sshdConfig('');
   });
@@ -414,7 +342,7 @@ describe.skipIf(why !== null)('login', () => {
       await new Promise((resolve) => setTimeout(resolve, 2_500));
       return password;
     };
-    const transport = await login(
+    const transport = await logins.login(
       host,
       'alice',
       { askSecret, connectTimeoutMs: 2_000 },
@@ -424,11 +352,23 @@ describe.skipIf(why !== null)('login', () => {
     expect(kind(result)).toBe('exit 0');
     await transport.close();
   });
+});
+
+describe.skipIf(why !== null).each(clients)('login by %s', (client) => {
+  const logins = new Logins(() => dir, client);
+  let host: LabHost;
+  let inner: LabHost;
+  beforeAll(() => {
+    host = hostOf('bookworm');
+    inner = hostOf('trixie');
+  });
 
   it('goes through one host to another, and is root there with the password of that one', async () => {
-    const known = file([host, inner].map(({ ssh }) => readFileSync(ssh.knownHostsFile, 'utf8')).join(''));
+    const known = logins.file(
+      [host, inner].map(({ ssh }) => readFileSync(ssh.knownHostsFile, 'utf8')).join(''),
+    );
     const { prompts, askSecret } = asker(password);
-    const config = file(
+    const config = logins.file(
       [
         `Host ${inner.ssh.host}`,
         `ProxyJump bob@${host.ssh.host}`,
@@ -439,7 +379,7 @@ describe.skipIf(why !== null)('login', () => {
         '',
       ].join('\n'),
     );
-    const through = await login(inner, 'alice', { askSecret, configFile: config });
+    const through = await logins.login(inner, 'alice', { askSecret, configFile: config });
     const result = await through.run(request('id -u; hostname; echo ${SUDO_USER}'));
     expect(result.stdout.toString()).toMatch(/^0\n.*\nalice\n$/);
     const from = await through.run(request('echo $SSH_CONNECTION', { asRoot: false }));
@@ -450,7 +390,7 @@ describe.skipIf(why !== null)('login', () => {
 
   it('notices a pulled cable, in a run and before one, and finds the host again', async () => {
     const lines = ['ServerAliveInterval 1', 'ServerAliveCountMax 2'];
-    const transport = await login(host, 'bob', {}, ...lines);
+    const transport = await logins.login(host, 'bob', {}, ...lines);
     let pulled: Promise<void> | undefined;
     const started = performance.now();
     const result = await transport.run(
@@ -467,12 +407,12 @@ describe.skipIf(why !== null)('login', () => {
       if (result.kind === 'failed') expect(result.error.message).toContain('it no longer answers');
       expect(performance.now() - started).toBeLessThan(15_000);
       await transport.close();
-      const error = await loginError(host, 'bob', { connectTimeoutMs: 1_500 }, ...lines);
+      const error = await logins.loginError(host, 'bob', { connectTimeoutMs: 1_500 }, ...lines);
       expect(['connect-timeout', 'unreachable']).toContain(error.kind);
     } finally {
       await host.linkUp();
     }
-    const again = await login(host, 'bob', {}, ...lines);
+    const again = await logins.login(host, 'bob', {}, ...lines);
     expect(kind(await again.run(request('true')))).toBe('exit 0');
     await again.close();
   });

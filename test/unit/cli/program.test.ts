@@ -44,6 +44,8 @@ describe('a wrong command line', () => {
     [['status', '--over', 'much'], 'Give a percentage from 0% to 100%.'],
     [['status', '--timeout', '0'], 'Give seconds, more than 0 and at most 86400.'],
     [['status', '--color', 'blue'], 'Allowed choices are auto, always, never.'],
+    [['status', '--transport', 'telnet'], 'Allowed choices are ssh2, openssh.'],
+    [['status', '--snapshot', 'x', '--transport', 'openssh'], 'cannot be used with'],
     [['status', 'web1'], 'too many arguments'],
     [['status', '--snapshot', 'x', '--target', 'y'], 'cannot be used with'],
     [['status', '--explain', 'x', '--tree'], 'cannot be used with'],
