@@ -292,7 +292,8 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
     });
 
     it('that fails is shown with its words', async () => {
-      const error = await loginError(host, 'bob', {}, 'ProxyCommand echo no way through >&2; exit 1');
+      // In a shell of its own: "exec echo >&2" would first end its output, upon which ssh ends it.
+      const error = await loginError(host, 'bob', {}, 'ProxyCommand sh -c "echo no way through >&2; exit 1"');
       expect(error.kind).toBe('connection-lost');
       expect(error.message).toContain('no way through');
     });
