@@ -68,7 +68,7 @@ const workloads: readonly Workload[] = [
     setUp: `mkdir -p /srv/build; cd /srv/build
       for i in $(seq 1500); do { echo '#include <stdio.h>'; echo '#include <stdlib.h>'; echo "int f$i(int x) { printf(\\"%d\\", x); return abs(x) + $i; }"; } >f$i.c; done
       printf 'all: $(patsubst %%.c,%%.o,$(wildcard f*.c))\\n%%.o: %%.c\\n\\tgcc $(FLAGS) -c $< -o $@\\n' >Makefile
-      printf '[Service]\\nType=oneshot\\nEnvironmentFile=/etc/default/build\\nWorkingDirectory=/srv/build\\nExecStart=/usr/bin/make -s -B $JOBS FLAGS=$FLAGS\\n' >/etc/systemd/system/build.service
+      printf '[Service]\\nType=oneshot\\nEnvironmentFile=/etc/default/build\\nWorkingDirectory=/srv/build\\nExecStart=/usr/bin/make -s -B $JOBS FLAGS=\${FLAGS}\\n' >/etc/systemd/system/build.service
       systemctl daemon-reload`,
     load: 'echo "JOBS=$JOBS\nFLAGS=$FLAGS" >/etc/default/build; systemctl start build.service',
     first: 'JOBS=-j16 FLAGS=-O0',
