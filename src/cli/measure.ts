@@ -5,6 +5,7 @@ import { EMPTY_PROFILE, mergeProfiles } from '../measure/merge-profiles.ts';
 import type { Profile } from '../measure/profile.ts';
 import { Recorder } from '../measure/recorder.ts';
 import { sampleRemote } from '../measure/remote-sampler.ts';
+import type { LiveHost } from '../report/measure-live.ts';
 import { measureText } from '../report/measure-text.ts';
 import { escapeJson, escapeText, safe } from '../report/terminal-escape.ts';
 import { connector } from './connector.ts';
@@ -35,6 +36,16 @@ export async function measure(console: Console, options: MeasureOptions): Promis
   if (options.interval > options.duration) {
     return failed({ kind: 'usage', message: 'The interval is longer than the whole measurement.' });
   }
+  const { measurements, profile } = await measureHosts(console, options, 'keeps');
+  return result(console, options, measurements, profile);
+}
+
+/** Measures, with the live view. `interrupt`: what the view says of Ctrl-C. */
+export async function measureHosts(
+  console: Console,
+  options: MeasureOptions,
+  interrupt: LiveHost['interrupt'],
+): Promise<{ readonly measurements: readonly Measurement[]; readonly profile: Profile }> {
   const targets = [...new Set(options.target ?? ['local'])];
   const measurements = targets.map(
     (target): Measurement => ({
@@ -48,7 +59,7 @@ export async function measure(console: Console, options: MeasureOptions): Promis
   );
   // A password may be asked for until all are connected; nothing may be drawn over the question.
   const progress = new Progress(console.io, safe`Connecting`);
-  const view = new LiveView(console, measurements);
+  const view = new LiveView(console, measurements, interrupt);
   const connected = (): void => {
     if (measurements.some(({ state }) => state === 'connecting')) return;
     progress.pause();
@@ -68,7 +79,7 @@ export async function measure(console: Console, options: MeasureOptions): Promis
     const host = recorder.profile();
     if (host !== null) profile = mergeProfiles(profile, { ...EMPTY_PROFILE, hosts: [host] });
   }
-  return result(console, options, measurements, profile);
+  return { measurements, profile };
 }
 
 async function measureHost(

@@ -285,6 +285,12 @@ function defineApply(program: Command, run: Run): void {
       "without a saved plan: a policy file ('-': standard input), or the name of a template",
       'default',
     )
+    .option(
+      '--profile <file>',
+      'without a saved plan: plan by what was measured there, too; may be repeated',
+      collect,
+      [],
+    )
     .option('-y, --yes', 'do not ask')
     .option('--check', 'run every check on the host and write nothing')
     .option('--dead-man <seconds>', 'how long a new login may take to confirm', positiveSeconds)

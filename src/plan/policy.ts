@@ -182,6 +182,12 @@ export function ruleFor(policy: Policy, unit: string): Rule | null {
   return unit.endsWith('.slice') ? null : policy.serviceDefault;
 }
 
+/** What the policy says of a unit's limit; where nothing, what it says of all. */
+export function limitRule(policy: Policy, unit: string) {
+  const rule = ruleFor(policy, unit);
+  return rule ?? { headroom: policy.headroom, floor: null, ceiling: null, label: 'no rule' };
+}
+
 /** What is wrong with a policy, and where. `line` and `column` start at 1. */
 export type PolicyProblem = Diagnostic & { readonly column?: number };
 
