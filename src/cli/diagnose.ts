@@ -47,7 +47,7 @@ export async function diagnose(console: Console, options: DiagnoseOptions): Prom
     : console.result(diagnoseText(snapshot, focus.name, diagnosis, sourceOptions(options), console.style));
 }
 
-function sysctlOrigins(snapshot: Snapshot): SysctlOrigins {
+export function sysctlOrigins(snapshot: Snapshot): SysctlOrigins {
   const tree = fileTreeOf(snapshot);
   const origin = (name: TaskSysctl): Provenance | null => {
     const line = resolveSysctl(tree, name).byProcps;

@@ -146,6 +146,8 @@ export interface KernelRule {
 /** The operator's intent, as a policy file says it. */
 export interface Policy {
   readonly name: string;
+  /** For people; empty where the text has none. */
+  readonly description: string;
   /** Hex SHA-256 of the policy's text. */
   readonly sha256: string;
   /** Hundredths of a percent, as `Rule.headroom`. */
@@ -416,6 +418,7 @@ function policyOf(text: PolicyText, sha256: string): Policy {
   }));
   return {
     name: text.name,
+    description: text.description ?? '',
     sha256,
     growth: permyriad(text.growth ?? DEFAULT_GROWTH),
     headroom,
