@@ -73,21 +73,18 @@ export class InquirerPrompter implements Prompter {
       type: 'search',
       message,
       initialValue: initial,
-      source: (typed: string | undefined) => {
+      source: async (typed: string | undefined) => {
+        // What is thrown at once would be shown with the next key only.
+        await null;
         const text = (typed ?? '').trim();
         const checked = check(text);
+        const back = { name: 'Back', value: BACK };
         if (checked.ok) {
-          return [
-            {
-              name: escapeText(text),
-              value: { kind: 'answer', value: text },
-              description: this.#wrapped(checked.note),
-            },
-            { name: 'Back', value: BACK },
-          ];
+          const take = { name: escapeText(text), value: { kind: 'answer', value: text } };
+          return [take, ...this.#remarks(checked.note), back];
         }
         // With nothing typed it is no mistake yet, and the way back has to be there.
-        if (text === '') return [{ name: 'Back', value: BACK, description: this.#wrapped(checked.problem) }];
+        if (text === '') return [...this.#remarks(checked.problem), back];
         // An error keeps the prompt from taking Enter.
         throw new Error(
           `${this.#wrapped(checked.problem)}\nCtrl-U empties the line, and then there is Back.`,
@@ -130,6 +127,13 @@ export class InquirerPrompter implements Prompter {
   #wrapped(text: SafeText): string {
     const style = this.#style();
     return (text.split('\n') as SafeText[]).flatMap((line) => wrap(line, 4, style)).join('\n');
+  }
+
+  /** Lines below a choice that are none themselves. */
+  #remarks(text: SafeText) {
+    return this.#wrapped(text)
+      .split('\n')
+      .map((line) => new inquirer.Separator(` ${line}`));
   }
 }
 

@@ -36,13 +36,14 @@ export interface WizardOptions extends SourceOptions, OutputOptions {
 
 /** `tasksctl wizard` */
 export async function wizard(given: Console, options: WizardOptions): Promise<Outcome> {
-  const source = options.snapshot !== undefined ? ` --snapshot ${options.snapshot}` : '';
   if (!canAsk(given.io) || given.json) {
-    const target = options.targetGiven ? ` -t ${options.target}` : '';
+    const source = sourceWords(options, options.target)
+      .map((word) => ` ${shellWord(word)}`)
+      .join('');
     return failed({
       kind: 'usage',
       message: 'The wizard asks questions, and there is no terminal to ask them on.',
-      help: `tasksctl status${target}${source} shows the limits, tasksctl plan${target}${source} what to change.`,
+      help: `tasksctl status${source} shows the limits, tasksctl plan${source} what to change.`,
     });
   }
   if (options.snapshot === '-') {

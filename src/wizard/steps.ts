@@ -7,7 +7,7 @@ import { planHost } from '../plan/plan-host.ts';
 import { plural } from '../report/diagnostic-text.ts';
 import { explainText } from '../report/explain-text.ts';
 import { nameLimit, sameLimit } from '../report/limit-names.ts';
-import { planSummary, planText } from '../report/plan-text.ts';
+import { planText } from '../report/plan-text.ts';
 import { statusText } from '../report/status-text.ts';
 import { escapeJson, escapeText, join, type SafeText, safe } from '../report/terminal-escape.ts';
 import { type HostLimits, hostLimits, type LimitRef } from '../snapshot/limits.ts';
@@ -244,7 +244,7 @@ function readingView({ reason, target }: State & { at: 'reading' }): View {
 }
 
 /** Rows of a screen that the lines around a table and the question after it take. */
-const AROUND_STATUS = 17;
+const AROUND_STATUS = 19;
 
 function statusView(state: State & { at: 'status' }, setting: Setting): View {
   const { snapshot, limits, target, reason, shown } = state;
@@ -496,7 +496,7 @@ function valuesView(state: State & { at: 'values' }, setting: Setting): View {
   return {
     kind: 'question',
     show: valuesText(state, shown, setting.style()),
-    question: choice(safe`${planSummary(plan)} What next?`, [
+    question: choice(safe`What next?`, [
       { value: 'review', name: safe`Go on with these` },
       ...adjustable.map(({ name }, i) => ({ value: `adjust ${i}`, name: safe`Adjust ${name}` })),
       { value: 'unit', name: safe`Give a unit that is not listed a limit` },

@@ -1,8 +1,8 @@
 import { recommend } from '../needs/recommend.ts';
 import { limitRule, parsePolicy } from '../plan/policy.ts';
-import { plural } from '../report/diagnostic-text.ts';
 import { labelled } from '../report/layout.ts';
 import { sameLimit } from '../report/limit-names.ts';
+import { planSummary } from '../report/plan-text.ts';
 import { recommendText } from '../report/recommend-text.ts';
 import type { Style } from '../report/style.ts';
 import { escapeText, join, type SafeText, safe } from '../report/terminal-escape.ts';
@@ -38,15 +38,13 @@ export function valuesText(wanted: Wanted, only: LimitRef | null, style: Style):
     lines.push(...field(safe`why`, escapeText(diagnostic.message), style));
     if (diagnostic.help !== undefined) lines.push(...field(safe`help`, escapeText(diagnostic.help), style));
   }
-  if (only === null && plan.unchanged.length > 0) {
-    lines.push(safe`${plural(plan.unchanged.length, 'limit')} of the policy enough as it is.`);
-  }
   for (const { title, reason } of only === null ? [] : plan.unchanged.filter(isShown)) {
     lines.push(
       safe`${style.bold(escapeText(title))}: as it is`,
       ...field(safe`why`, escapeText(reason), style),
     );
   }
+  lines.push(safe``, planSummary(plan));
   return join([...lines, safe``], safe`\n`);
 }
 
