@@ -1,4 +1,4 @@
-import { parseDocument } from 'yaml';
+import { isMap, isNode, parseDocument } from 'yaml';
 import { type Policy, parsePolicy } from '../plan/policy.ts';
 import type { LimitRef } from '../snapshot/limits.ts';
 
@@ -19,9 +19,13 @@ export function adjustPolicy(text: string, adjustments: readonly Adjustment[]): 
     const document = parseDocument(text);
     document.set('name', `${String(document.get('name')).slice(0, 54)}-adjusted`);
     document.set('description', 'Made by tasksctl wizard.');
-    // Of the template, and its path is not right where this file will be.
+    // What the template says of itself, with a path that is not right where this file will be.
+    if (isMap(document.contents)) {
+      const key = document.contents.items[0]?.key;
+      if (isNode(key)) key.commentBefore = null;
+      document.contents.commentBefore = null;
+    }
     document.commentBefore = null;
-    if (document.contents !== null) document.contents.commentBefore = null;
     for (const { limit, value } of adjustments) {
       const path = pathOf(limit);
       if (path === null) return { ok: false, problem: 'No policy can set this limit.' };

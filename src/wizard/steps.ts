@@ -298,7 +298,10 @@ function unitView({ limits }: Host, message: SafeText, next: (unit: string) => S
         if (text === '') return no('Such as nginx.service or user-1000.slice.');
         const found = find(text);
         if (found !== undefined) return yes(escapeText(found));
-        const near = names.find((name) => name.includes(text)) ?? nearestName(text, names);
+        const near =
+          names.find((name) => name.includes(text)) ??
+          nearestName(text, names) ??
+          nearestName(`${text}.service`, names);
         return no(`The host has no unit ${text}${near === null ? '' : `; did you mean ${near}?`}`);
       },
     },
