@@ -12,3 +12,10 @@ export async function askYes(io: Io, question: SafeText): Promise<boolean> {
   const answer = await askLine(io, safe`${question} [y/N] `);
   return answer !== null && /^y(?:es)?$/i.test(answer.trim());
 }
+
+/** Who names no command, on a terminal, may not know which. */
+export async function offerWizard(io: Io): Promise<boolean> {
+  return (
+    canAsk(io) && (await askYes(io, safe`No command was given. Start the wizard, which asks step by step?`))
+  );
+}

@@ -95,7 +95,12 @@ export class InquirerPrompter implements Prompter {
 
   async #prompt(question: Readonly<Record<string, unknown>>, clear = false): Promise<Answer> {
     const { stdin, stderr } = this.#io;
+    const gone = new AbortController();
+    const end = (): void => gone.abort();
+    // Ctrl-D closes the line and lets go of the input, and inquirer would wait for ever.
+    stdin.once('pause', end);
     const ask = inquirer.createPromptModule({
+      signal: gone.signal,
       input: stdin as NodeJS.ReadableStream,
       output: stderr,
       clearPromptOnDone: clear,
@@ -111,6 +116,8 @@ export class InquirerPrompter implements Prompter {
         return { kind: 'cancelled' };
       }
       throw error;
+    } finally {
+      stdin.removeListener('pause', end);
     }
   }
 

@@ -1,6 +1,5 @@
 import { Command, CommanderError, Option, type OutputConfiguration } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
-import { safe } from '../report/terminal-escape.ts';
 import type { ApplyCommandOptions } from './apply.ts';
 import type { BacktestOptions } from './backtest.ts';
 import type { Console } from './console.ts';
@@ -83,7 +82,8 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   });
   try {
     // Left out where nobody can be asked.
-    const words = argv.length === 0 && (await offerWizard(io)) ? ['wizard'] : argv;
+    const words =
+      argv.length === 0 && (await (await import('./ask-yes.ts')).offerWizard(io)) ? ['wizard'] : argv;
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
@@ -97,14 +97,6 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     }
   }
   return code;
-}
-
-/** Who names no command, on a terminal, may not know which. */
-async function offerWizard(io: Io): Promise<boolean> {
-  const { askYes, canAsk } = await import('./ask-yes.ts');
-  return (
-    canAsk(io) && (await askYes(io, safe`No command was given. Start the wizard, which asks step by step?`))
-  );
 }
 
 function createProgram(run: Run, output: OutputConfiguration): Command {

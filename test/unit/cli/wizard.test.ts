@@ -139,13 +139,16 @@ describe('with arrow keys', () => {
     expect(run.stderr.lastIndexOf('\x1b[?25h')).toBeGreaterThan(run.stderr.lastIndexOf('\x1b[?25l'));
   });
 
-  it('ends with 130 on Ctrl-C, the cursor shown and nothing written', async () => {
+  it.each([
+    ['Ctrl-C', '\x03'],
+    ['Ctrl-D', '\x04'],
+  ])('ends with 130 on %s, the cursor shown and nothing written', async (_name, key) => {
     const before = readdirSync(dir);
     const run = await type(
       ['wizard', '--snapshot', example],
       [
         ['? What brings you here?', `${DOWN}\r`],
-        ['What next?', '\x03'],
+        ['What next?', key],
       ],
     );
     expect(run).toMatchObject({ code: 130, stdout: '' });
