@@ -22,6 +22,7 @@ import { readPolicy } from './plan.ts';
 import { Progress } from './progress.ts';
 import { readText } from './read-file.ts';
 import { readHost } from './read-host.ts';
+import { readMeasured, useOfHost } from './read-profiles.ts';
 import { write } from './terminal.ts';
 import { standingOfRun } from './verify.ts';
 
@@ -31,6 +32,8 @@ export interface ApplyCommandOptions extends HostOptions, OutputOptions {
   /** `-t` was given, so it and not the plan says which host it is. */
   readonly targetGiven: boolean;
   readonly policy: string;
+  /** Files with what was measured on the host. */
+  readonly profile: readonly string[];
   readonly yes?: true;
   readonly check?: true;
   /** Seconds, or false for `--no-dead-man`. */
@@ -59,6 +62,18 @@ export async function apply(console: Console, options: ApplyCommandOptions): Pro
     });
   }
   if (!console.json) await showPlan(console, plan, options);
+  return applyShown(console, plan, options);
+}
+
+/** What of the options matters once there is a plan. */
+export type CarryOutOptions = OutputOptions &
+  Pick<
+    ApplyCommandOptions,
+    'transport' | 'sshConfig' | 'acceptNew' | 'timeout' | 'yes' | 'check' | 'deadMan' | 'reboot'
+  >;
+
+/** Asks whether a plan that the operator has seen is to be carried out, and does it. */
+export async function applyShown(console: Console, plan: Plan, options: CarryOutOptions): Promise<Outcome> {
   const agreed = await agree(console, plan, options);
   if (agreed !== 'yes') return agreed;
 
@@ -124,9 +139,13 @@ type Loaded = { readonly kind: 'ok'; readonly plan: Plan } | Failed;
 async function makePlan(console: Console, options: ApplyCommandOptions): Promise<Loaded> {
   const wish = await readPolicy(options, console.io);
   if (wish.kind === 'failed') return wish;
+  const read = await readMeasured(options.profile, console.io);
+  if (read.kind === 'failed') return read;
   const source = await readHost(console, options);
   if (source.kind === 'failed') return source;
-  return { kind: 'ok', plan: planHost(source.snapshot, wish.policy) };
+  const use = useOfHost(read.measured, source.snapshot);
+  if (use.kind === 'failed') return use;
+  return { kind: 'ok', plan: planHost(source.snapshot, wish.policy, use.host) };
 }
 
 async function loadPlan(console: Console, options: ApplyCommandOptions): Promise<Loaded> {
@@ -160,7 +179,7 @@ async function showPlan(console: Console, plan: Plan, options: ApplyCommandOptio
   await write(console.io.stderr, safe`${text}\n`);
 }
 
-async function agree(console: Console, plan: Plan, options: ApplyCommandOptions): Promise<'yes' | Outcome> {
+async function agree(console: Console, plan: Plan, options: CarryOutOptions): Promise<'yes' | Outcome> {
   if (options.yes === true || options.check === true || plan.changes.length === 0) return 'yes';
   if (console.json || !canAsk(console.io)) {
     return failed({
@@ -177,7 +196,7 @@ async function agree(console: Console, plan: Plan, options: ApplyCommandOptions)
 
 async function rebootAndVerify(
   console: Console,
-  options: ApplyCommandOptions,
+  options: CarryOutOptions,
   plan: Plan,
   result: ApplyResult & { kind: 'applied' | 'unchanged' },
 ): Promise<Outcome> {

@@ -1,5 +1,5 @@
-import { createInterface } from 'node:readline/promises';
-import type { SafeText } from '../report/terminal-escape.ts';
+import { type SafeText, safe } from '../report/terminal-escape.ts';
+import { askLine } from './ask-line.ts';
 import type { Io } from './terminal.ts';
 
 /** Somebody is there who can be asked. */
@@ -9,13 +9,13 @@ export function canAsk(io: Io): boolean {
 
 /** Asks a question that only a plain `yes` (or `y`) answers with yes. */
 export async function askYes(io: Io, question: SafeText): Promise<boolean> {
-  const lines = createInterface({ input: io.stdin, output: io.stderr });
-  try {
-    const answer = await lines.question(`${question} [y/N] `, { signal: io.signal });
-    return /^y(?:es)?$/i.test(answer.trim());
-  } catch {
-    return false;
-  } finally {
-    lines.close();
-  }
+  const answer = await askLine(io, safe`${question} [y/N] `);
+  return answer !== null && /^y(?:es)?$/i.test(answer.trim());
+}
+
+/** Who names no command, on a terminal, may not know which. */
+export async function offerWizard(io: Io): Promise<boolean> {
+  return (
+    canAsk(io) && (await askYes(io, safe`No command was given. Start the wizard, which asks step by step?`))
+  );
 }

@@ -2,6 +2,7 @@ import { patternOf } from '../measure/pattern-of.ts';
 import { unitTraces } from '../measure/unit-traces.ts';
 import { backtest } from '../needs/backtest.ts';
 import { recommend } from '../needs/recommend.ts';
+import { limitRule } from '../plan/policy.ts';
 import { matchesPattern } from '../plan/unit-pattern.ts';
 import { backtestJson } from '../report/backtest-json.ts';
 import { backtestText } from '../report/backtest-text.ts';
@@ -14,7 +15,6 @@ import type { OutputOptions } from './options.ts';
 import { readPolicy } from './plan.ts';
 import { readText } from './read-file.ts';
 import { mergedProfile, readMeasured } from './read-profiles.ts';
-import { limitRule } from './recommend.ts';
 
 export interface BacktestOptions extends OutputOptions {
   readonly files: readonly string[];

@@ -20,15 +20,17 @@ const PLAIN_MS = 60_000;
 export class LiveView {
   readonly #console: Console;
   readonly #hosts: readonly Followed[];
+  readonly #interrupt: LiveHost['interrupt'];
   readonly #histories = new Map<Followed, Map<string, number[]>>();
   readonly #onTerminal: boolean;
   #timer: NodeJS.Timeout | undefined;
   #drawn = 0;
 
-  constructor(console: Console, hosts: readonly Followed[]) {
+  constructor(console: Console, hosts: readonly Followed[], interrupt: LiveHost['interrupt']) {
     const { stderr, env } = console.io;
     this.#console = console;
     this.#hosts = hosts;
+    this.#interrupt = interrupt;
     this.#onTerminal = stderr.isTTY === true && env['TERM'] !== 'dumb';
   }
 
@@ -73,7 +75,8 @@ export class LiveView {
       history.set(path, [...(history.get(path) ?? []), tasks].slice(-HISTORY));
     }
     const leftMs = endsAt - performance.now();
-    return { target, state, samples: recorder.samples, leftMs, rooms: byRoom(live), history };
+    const rooms = byRoom(live);
+    return { target, state, samples: recorder.samples, leftMs, rooms, history, interrupt: this.#interrupt };
   }
 
   async #tell(): Promise<void> {

@@ -5,6 +5,7 @@ import { EMPTY_PROFILE, mergeProfiles } from '../measure/merge-profiles.ts';
 import type { Profile } from '../measure/profile.ts';
 import { Recorder } from '../measure/recorder.ts';
 import { sampleRemote } from '../measure/remote-sampler.ts';
+import type { LiveHost } from '../report/measure-live.ts';
 import { measureText } from '../report/measure-text.ts';
 import { escapeJson, escapeText, safe } from '../report/terminal-escape.ts';
 import { connector } from './connector.ts';
@@ -17,12 +18,16 @@ import type { HostOptions, HostsOptions, InventoryOptions, OutputOptions } from 
 import { Progress } from './progress.ts';
 import { writeResult } from './write-file.ts';
 
-export interface MeasureOptions extends HostsOptions, InventoryOptions, OutputOptions {
+/** What is sampled, where and for how long. */
+export interface Sampling extends HostsOptions, OutputOptions {
   /** Milliseconds. */
   readonly duration: number;
   readonly interval: number;
-  readonly out?: string;
   readonly collect?: true;
+}
+
+export interface MeasureOptions extends Sampling, InventoryOptions {
+  readonly out?: string;
 }
 
 interface Measurement extends Followed {
@@ -42,7 +47,17 @@ export async function measure(console: Console, options: MeasureOptions): Promis
       : await hostsOf(console, { ...options, inventory: options.inventory });
   if (fleet?.kind === 'failed') return fleet;
   const named = fleet?.hosts.map(({ target }) => target) ?? options.target ?? ['local'];
-  const targets = [...new Set(named)];
+  const { measurements, profile } = await measureHosts(console, { ...options, target: named }, 'keeps');
+  return result(console, options, measurements, profile);
+}
+
+/** Measures, with the live view. `interrupt`: what the view says of Ctrl-C. */
+export async function measureHosts(
+  console: Console,
+  options: Sampling,
+  interrupt: LiveHost['interrupt'],
+): Promise<{ readonly measurements: readonly Measurement[]; readonly profile: Profile }> {
+  const targets = [...new Set(options.target ?? ['local'])];
   const measurements = targets.map(
     (target): Measurement => ({
       target,
@@ -55,7 +70,7 @@ export async function measure(console: Console, options: MeasureOptions): Promis
   );
   // A password may be asked for until all are connected; nothing may be drawn over the question.
   const progress = new Progress(console.io, safe`Connecting`);
-  const view = new LiveView(console, measurements);
+  const view = new LiveView(console, measurements, interrupt);
   const connected = (): void => {
     if (measurements.some(({ state }) => state === 'connecting')) return;
     progress.pause();
@@ -75,12 +90,12 @@ export async function measure(console: Console, options: MeasureOptions): Promis
     const host = recorder.profile();
     if (host !== null) profile = mergeProfiles(profile, { ...EMPTY_PROFILE, hosts: [host] });
   }
-  return result(console, options, measurements, profile);
+  return { measurements, profile };
 }
 
 async function measureHost(
   console: Console,
-  options: MeasureOptions,
+  options: Sampling,
   measurement: Measurement,
   progress: Progress,
   connected: () => void,
@@ -130,7 +145,7 @@ async function measureHost(
 /** Fetches what the recorder on a host has written. */
 async function collect(
   console: Console,
-  options: MeasureOptions,
+  options: Sampling,
   measurement: Measurement,
   transport: Transport,
 ): Promise<void> {

@@ -46,12 +46,16 @@ export interface SourceOptions extends HostOptions {
   readonly snapshot?: string;
 }
 
-const DEFAULT_TIMEOUT_SECONDS = 60;
+/** Of a host that does not answer. */
+export const DEFAULT_TIMEOUT_SECONDS = 60;
 const DEFAULT_FORKS = 32;
 
 export function addOutputOptions(command: Command): Command {
+  return addColorOptions(command.option('--json', 'print JSON for programs; errors are JSON on stderr then'));
+}
+
+export function addColorOptions(command: Command): Command {
   return command
-    .option('--json', 'print JSON for programs; errors are JSON on stderr then')
     .addOption(
       new Option('--color <when>', 'colour the output').choices(['auto', 'always', 'never']).default('auto'),
     )

@@ -13,7 +13,7 @@ import { EXIT } from './exit-code.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
 import type { InventoryOptions, OutputOptions, SourceOptions } from './options.ts';
 import { readText } from './read-file.ts';
-import { mergedProfile, profileOfHost, readMeasured } from './read-profiles.ts';
+import { mergedProfile, readMeasured, useOfHost } from './read-profiles.ts';
 import { notePartialData, readSource } from './read-source.ts';
 import type { Io } from './terminal.ts';
 import { writeResult } from './write-file.ts';
@@ -43,10 +43,9 @@ export async function plan(console: Console, options: PlanOptions): Promise<Outc
   const source = await readSource(console, options);
   if (source.kind === 'failed') return source;
   await notePartialData(console, source.snapshot);
-  const use =
-    options.profile.length === 0 ? null : profileOfHost(mergedProfile(read.measured), source.snapshot);
-  if (use?.kind === 'failed') return use;
-  const made = planHost(source.snapshot, wish.policy, use?.host ?? null);
+  const use = useOfHost(read.measured, source.snapshot);
+  if (use.kind === 'failed') return use;
+  const made = planHost(source.snapshot, wish.policy, use.host);
 
   if (options.out !== undefined) {
     const failure = await writeResult(options.out, escapeJson(`${JSON.stringify(made, null, 2)}\n`));

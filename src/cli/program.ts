@@ -9,6 +9,7 @@ import type { Failure, Outcome } from './failure.ts';
 import type { LintOptions } from './lint.ts';
 import type { MeasureOptions } from './measure.ts';
 import {
+  addColorOptions,
   addConnectionOptions,
   addFleetOptions,
   addHostOptions,
@@ -38,6 +39,7 @@ import type { StatusOptions } from './status.ts';
 import { type Io, write } from './terminal.ts';
 import type { TraceOptions } from './trace.ts';
 import type { VerifyOptions } from './verify.ts';
+import type { WizardOptions } from './wizard.ts';
 
 /** Carries out one command and keeps what it comes to. */
 type Run = <O extends OutputOptions>(
@@ -85,7 +87,10 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     getErrHelpWidth: () => io.stderr.columns ?? 80,
   });
   try {
-    await program.parseAsync(argv, { from: 'user' });
+    // Left out where nobody can be asked.
+    const words =
+      argv.length === 0 && (await (await import('./ask-yes.ts')).offerWizard(io)) ? ['wizard'] : argv;
+    await program.parseAsync(words, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) {
@@ -124,6 +129,7 @@ Examples:
 Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
 3 some hosts failed, 4 refused for safety, 130 interrupted.`,
     );
+  defineWizard(program, run);
   defineStatus(program, run);
   defineDiagnose(program, run);
   defineTrace(program, run);
@@ -140,6 +146,35 @@ Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
   defineLint(program, run);
   defineSnapshot(program, run);
   return program;
+}
+
+function defineWizard(program: Command, run: Run): void {
+  const command = program
+    .command('wizard')
+    .summary('asks step by step, and ends with the command that does the same')
+    .description(
+      'Reads a host, shows who is near a limit, measures or takes a template, recommends limits with their reasons, shows the plan, and applies it if you say so. Back is always there, Ctrl-C leaves, and what was chosen is printed as a command at the end.',
+    )
+    .option('--plain', 'numbered questions on plain lines, for screen readers');
+  addColorOptions(addSourceOptions(command))
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 done, 130 left by Ctrl-C, after applying those of apply, 1 without a
+terminal.
+
+Examples:
+  tasksctl wizard                          asks for the host, too
+  tasksctl wizard -t admin@web1
+  tasksctl wizard --snapshot web1.json     what would be done there
+  tasksctl wizard --plain`,
+    )
+    .action((options: Omit<WizardOptions, 'targetGiven'>) => {
+      const targetGiven = command.getOptionValueSource('target') === 'cli';
+      return run({ ...options, targetGiven }, async (...args) =>
+        (await import('./wizard.ts')).wizard(...args),
+      );
+    });
 }
 
 function defineStatus(program: Command, run: Run): void {
@@ -293,6 +328,12 @@ function defineApply(program: Command, run: Run): void {
       '-p, --policy <policy>',
       "without a saved plan: a policy file ('-': standard input), or the name of a template",
       'default',
+    )
+    .option(
+      '--profile <file>',
+      'without a saved plan: plan by what was measured there, too; may be repeated',
+      collect,
+      [],
     )
     .option('-y, --yes', 'do not ask')
     .option('--check', 'run every check on the host and write nothing')

@@ -35,6 +35,16 @@ export function mergedProfile(measured: readonly Measured[]): Profile {
   return measured.map(({ profile }) => profile).reduce(mergeProfiles, EMPTY_PROFILE);
 }
 
+/** What of it was measured on the host of a snapshot; null: nothing was given. */
+export function useOfHost(
+  measured: readonly Measured[],
+  snapshot: Snapshot,
+): { readonly kind: 'ok'; readonly host: HostProfile | null } | Failed {
+  return measured.length === 0
+    ? { kind: 'ok', host: null }
+    : profileOfHost(mergedProfile(measured), snapshot);
+}
+
 /** What was measured on the host of a snapshot. */
 export function profileOfHost(
   profile: Profile,

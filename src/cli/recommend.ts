@@ -1,5 +1,5 @@
 import { recommend } from '../needs/recommend.ts';
-import { type Policy, ruleFor } from '../plan/policy.ts';
+import { limitRule } from '../plan/policy.ts';
 import { matchesPattern } from '../plan/unit-pattern.ts';
 import { recommendJson } from '../report/recommend-json.ts';
 import { recommendText } from '../report/recommend-text.ts';
@@ -36,10 +36,4 @@ export async function recommendLimits(console: Console, options: RecommendOption
   return console.result(
     recommendText({ ...made, units }, { policy: policy.name, measuredMs, explain }, console.style),
   );
-}
-
-/** What the policy says of a unit's limit; where nothing, what it says of all. */
-export function limitRule(policy: Policy, unit: string) {
-  const rule = ruleFor(policy, unit);
-  return rule ?? { headroom: policy.headroom, floor: null, ceiling: null, label: 'no rule' };
 }

@@ -146,6 +146,8 @@ export interface KernelRule {
 /** The operator's intent, as a policy file says it. */
 export interface Policy {
   readonly name: string;
+  /** For people; empty where the text has none. */
+  readonly description: string;
   /** Hex SHA-256 of the policy's text. */
   readonly sha256: string;
   /** Hundredths of a percent, as `Rule.headroom`. */
@@ -180,6 +182,12 @@ export function ruleFor(policy: Policy, unit: string): Rule | null {
   if (own !== undefined) return own;
   if (uid !== undefined || unit === 'user-.slice') return policy.userDefault;
   return unit.endsWith('.slice') ? null : policy.serviceDefault;
+}
+
+/** What the policy says of a unit's limit; where nothing, what it says of all. */
+export function limitRule(policy: Policy, unit: string) {
+  const rule = ruleFor(policy, unit);
+  return rule ?? { headroom: policy.headroom, floor: null, ceiling: null, label: 'no rule' };
 }
 
 /** What is wrong with a policy, and where. `line` and `column` start at 1. */
@@ -410,6 +418,7 @@ function policyOf(text: PolicyText, sha256: string): Policy {
   }));
   return {
     name: text.name,
+    description: text.description ?? '',
     sha256,
     growth: permyriad(text.growth ?? DEFAULT_GROWTH),
     headroom,

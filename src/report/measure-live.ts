@@ -14,6 +14,8 @@ export interface LiveHost {
   readonly rooms: readonly UnitRoom[];
   /** Counts of the last samples by cgroup path, oldest first. */
   readonly history: ReadonlyMap<string, readonly number[]>;
+  /** What Ctrl-C does with what was measured. */
+  readonly interrupt: 'keeps' | 'drops';
 }
 
 /** Width of the sparkline, and samples that are kept for it. */
@@ -38,12 +40,12 @@ export function measureLive(hosts: readonly LiveHost[], height: number, style: S
   });
 }
 
-function headOf({ target, state, samples, leftMs, rooms }: LiveHost): string {
+function headOf({ target, state, samples, leftMs, rooms, interrupt }: LiveHost): string {
   switch (state) {
     case 'connecting':
       return `${target}: connecting`;
     case 'measuring':
-      return `${target}: ${samples} samples of ${rooms.length} units, ${clock(leftMs)} left (Ctrl-C keeps what there is)`;
+      return `${target}: ${samples} samples of ${rooms.length} units, ${clock(leftMs)} left (Ctrl-C ${interrupt === 'keeps' ? 'keeps what there is' : 'leaves'})`;
     case 'done':
       return `${target}: done, ${samples} samples`;
     case 'failed':

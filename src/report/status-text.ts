@@ -25,18 +25,20 @@ const NEARLY_OUT = 0.95;
 
 /**
  * A host's task limits as a table: every row a unit with its use, the effective limit and what binds. Least headroom
- * first, or as the tree of slices.
+ * first, or as the tree of slices. `most` is how many of a list are shown.
  */
 export function statusText(
   snapshot: Snapshot,
   limits: HostLimits,
-  options: { readonly filter: UnitFilter; readonly tree: boolean },
+  options: { readonly filter: UnitFilter; readonly tree: boolean; readonly most?: number },
   style: Style,
 ): SafeText {
   const selected = selectUnits(limits.units, options.filter);
   const rows = options.tree
     ? treeRows(limits.units, selected)
-    : byLeastHeadroom(selected).map((unit): TreeRow => ({ unit, more: [] }));
+    : byLeastHeadroom(selected)
+        .slice(0, options.most)
+        .map((unit): TreeRow => ({ unit, more: [] }));
   const hidden = limits.units.length - rows.length;
   const lines = [
     ...hostLines(snapshot, limits, style),

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { runCli } from './run-cli.ts';
 
-const COMMANDS = ['status', 'plan', 'lint', 'snapshot', 'report'];
+const COMMANDS = ['wizard', 'status', 'plan', 'rollout', 'lint', 'snapshot', 'report'];
 const commandsPage = readFileSync(new URL('../../../docs/commands.md', import.meta.url), 'utf8');
 
 describe('tasksctl', () => {

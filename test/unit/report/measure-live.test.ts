@@ -41,6 +41,7 @@ describe('measureLive', () => {
     leftMs: 61_000,
     rooms: byRoom(UNITS),
     history: new Map([['/system.slice/a.service', [0, 20, 40]]]),
+    interrupt: 'keeps',
     ...fields,
   });
 
