@@ -160,8 +160,8 @@ function defineWizard(program: Command, run: Run): void {
     .addHelpText(
       'after',
       `
-Exit codes: 0 done, 130 left by Ctrl-C, after applying those of apply, 1 without a
-terminal.
+Exit codes: 0 done, 130 left by Ctrl-C, 1 without a terminal; after applying
+those of apply.
 
 Examples:
   tasksctl wizard                          asks for the host, too
