@@ -443,7 +443,8 @@ function defineRollout(program: Command, run: Run): void {
     .addHelpText(
       'after',
       `
-Ctrl-C finishes the hosts that were begun and begins no more; twice leaves at once.
+Ctrl-C finishes the hosts that were begun and begins no more; twice leaves at
+once.
 
 Exit codes: 0 done or nothing to do, 2 paused (--pause) or changes pending
 (--check), 3 hosts failed or the rollout stopped, 4 something was refused,
