@@ -641,7 +641,7 @@ function defineReport(program: Command, run: Run): void {
     )
     .argument(
       '[file...]',
-      "snapshots, profiles, plans, and what apply, runs and verify print with --json; '-': standard input",
+      "snapshots, profiles, plans, and what apply, rollout, runs and verify print with --json; '-': standard input",
     )
     .option(
       '--html <file>',

@@ -13,6 +13,7 @@ import { junitReport } from '../report/junit-report.ts';
 import { markdownReport } from '../report/markdown-report.ts';
 import { prometheusReport } from '../report/prometheus-report.ts';
 import type { PlanReport, Report } from '../report/report.ts';
+import { rolloutSchema } from '../report/rollout-json.ts';
 import { type RunDocument, runEvents } from '../report/run-events.ts';
 import { sarifReport } from '../report/sarif-report.ts';
 import { escapeText, join, type SafeText, safe } from '../report/terminal-escape.ts';
@@ -124,7 +125,7 @@ function summary({ hosts, use, plans, runs }: Report): SafeText {
   return told.length === 0 ? safe`Nothing to tell` : join(told, safe`, `);
 }
 
-const RUN_SCHEMAS = [runRecordSchema, applySchema, runsSchema, rollbackSchema, verifySchema];
+const RUN_SCHEMAS = [runRecordSchema, applySchema, runsSchema, rollbackSchema, verifySchema, rolloutSchema];
 
 /** What was read so far. Of snapshots only what a report needs is kept: those of a large fleet would fill the memory. */
 class Collected {
@@ -143,7 +144,7 @@ class Collected {
     return failed({
       kind: 'input-invalid',
       message: `${file.name}: ${fault}`,
-      help: 'A report is made of snapshots, plans, profiles, and what apply, rollback, runs and verify print with --json.',
+      help: 'A report is made of snapshots, plans, profiles, and what apply, rollback, rollout, runs and verify print with --json.',
     });
   }
 

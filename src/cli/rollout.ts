@@ -67,6 +67,14 @@ export interface RolloutOptions extends ConnectionOptions, InventoryOptions, Out
 /** `tasksctl rollout` */
 export async function rollout(console: Console, options: RolloutOptions): Promise<Outcome> {
   if (options.resume !== undefined) return resume(console, options, options.resume);
+  // Not only after a thousand hosts were read.
+  if (options.yes !== true && options.check !== true && (console.json || !canAsk(console.io))) {
+    return failed({
+      kind: 'usage',
+      message: 'There is no terminal to ask whether to begin this rollout.',
+      help: 'Look at it with --check, then begin it with --yes.',
+    });
+  }
   const wanted = await wantedOf(console, options);
   if (wanted.kind === 'failed') return wanted;
   if (options.check === true) return check(console, options, wanted.plan);
@@ -245,13 +253,6 @@ async function agree(
   const waves = wavesText(hosts);
   if (!console.json) await write(console.io.stderr, safe`${waves}\n`);
   if (options.yes === true) return 'yes';
-  if (console.json || !canAsk(console.io)) {
-    return failed({
-      kind: 'usage',
-      message: 'There is no terminal to ask whether to begin this rollout.',
-      help: 'Look at it with --check, then begin it with --yes.',
-    });
-  }
   const reboot = settings.reboot ? safe` and reboot them where it takes that` : safe``;
   const count = hosts.length === 1 ? safe`1 host` : safe`${hosts.length} hosts`;
   if (await askYes(console.io, safe`Apply this to ${count}${reboot}?`)) return 'yes';

@@ -60,6 +60,10 @@ export class InventoryBuilder {
     this.#problems.push({ ...diagnostic('error', message, place), ...(help === undefined ? {} : { help }) });
   }
 
+  warning(message: string, place: Place): void {
+    this.#warnings.set(message, diagnostic('warning', message, place));
+  }
+
   /** A group with an entry of its own. */
   group(name: string, place: Place): void {
     if (!NAME.test(name)) this.problem(`${JSON.stringify(name)} is no name of a group`, place);

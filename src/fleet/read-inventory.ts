@@ -3,6 +3,7 @@ import { readAnsibleJson } from './ansible-json.ts';
 import { readAnsibleYaml } from './ansible-yaml.ts';
 import type { InventoryResult } from './inventory.ts';
 import { InventoryBuilder } from './inventory-builder.ts';
+import { isSshConfig, readSshConfigHosts } from './ssh-config-hosts.ts';
 
 /** One inventory to read: the text of a file, or what a program printed. */
 export interface InventorySource {
@@ -13,14 +14,15 @@ export interface InventorySource {
 
 /**
  * The hosts of all inventories together, in their order. The format of each is told by its first character (`{` is the
- * JSON of `ansible-inventory --list`) and its name (`.yml`, `.yaml`); all else is Ansible's INI form, of which a plain list
- * of hosts is one. Pure, never throws.
+ * JSON of `ansible-inventory --list`) and its name (`.yml`, `.yaml`), an ssh_config by its `Host` lines; all else is Ansible's
+ * INI form, of which a plain list of hosts is one. Pure, never throws.
  */
 export function readInventory(sources: readonly InventorySource[]): InventoryResult {
   const builder = new InventoryBuilder();
   for (const { file, text } of sources) {
     if (/^\s*\{/.test(text)) readAnsibleJson(text, file, builder);
     else if (/\.ya?ml$/.test(file) || /^---\s/.test(text)) readAnsibleYaml(text, file, builder);
+    else if (isSshConfig(text)) readSshConfigHosts(text, file, builder);
     else readAnsibleIni(text, file, builder);
   }
   return builder.build();

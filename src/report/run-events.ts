@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { isRunId, runIdTime } from '../apply/run-id.ts';
 import type { RunRecord } from '../apply/run-record.ts';
 import type { applySchema, rollbackSchema, runsSchema, verifySchema } from './apply-json.ts';
+import type { rolloutSchema } from './rollout-json.ts';
 
 /** What became of a run on a host, for a timeline. Texts are raw. */
 export interface RunEvent {
@@ -23,7 +24,8 @@ export type RunDocument =
   | z.infer<typeof applySchema>
   | z.infer<typeof runsSchema>
   | z.infer<typeof rollbackSchema>
-  | z.infer<typeof verifySchema>;
+  | z.infer<typeof verifySchema>
+  | z.infer<typeof rolloutSchema>;
 
 /** The events of all documents, oldest first; those without a time last. */
 export function runEvents(documents: readonly RunDocument[]): RunEvent[] {
@@ -84,6 +86,8 @@ function eventsOf(document: RunDocument): RunEvent[] {
       const state = holds ? 'verify: everything holds' : lost ? 'verify: lost' : 'verify: pending';
       return [{ target, run, at: null, tone: holds ? 'good' : lost ? 'bad' : 'warn', state, details }];
     }
+    case 'tasksctl/rollout/1':
+      return ofRollout(document);
   }
 }
 
@@ -116,6 +120,33 @@ function ofApply({ target, result }: z.infer<typeof applySchema>): RunEvent {
     state: `apply: ${words(result.kind)}`,
     details: [...(why === '' ? [] : [why]), ...changes, ...(report?.problems ?? [])],
   };
+}
+
+function ofRollout({ run, hosts, lost }: z.infer<typeof rolloutSchema>): RunEvent[] {
+  return [
+    ...hosts.map(({ name, wave, state, run: own, detail }): RunEvent => {
+      const good = state === 'applied' || state === 'unchanged';
+      const untouched = state === 'waiting' || state === 'rolled-back';
+      return {
+        target: name,
+        run: own ?? run ?? '',
+        at: timeOf(own ?? run ?? ''),
+        tone: good ? 'good' : untouched ? 'warn' : 'bad',
+        state: `rollout, wave ${wave}: ${words(state)}`,
+        details: detail === '' ? [] : [detail],
+      };
+    }),
+    ...lost.map(
+      ({ name, error }): RunEvent => ({
+        target: name,
+        run: run ?? '',
+        at: timeOf(run ?? ''),
+        tone: 'bad',
+        state: 'rollout: not read',
+        details: [error.message],
+      }),
+    ),
+  ];
 }
 
 function words(kind: string): string {

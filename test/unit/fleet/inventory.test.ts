@@ -129,6 +129,35 @@ describe('inventories in YAML and JSON', () => {
   });
 });
 
+describe('an ssh_config', () => {
+  it('is an inventory of the hosts it names; patterns are none', () => {
+    const text = `# of mine
+Host bastion jump.example.org
+  HostName 192.0.2.1
+  User ops
+Host=web1
+Host "web2" !web3 *.example.org # the rest
+Host *
+  ServerAliveInterval 15
+`;
+    const target = (name: string) => ({ name, target: name, groups: [] });
+    expect(hostsOf(text, 'config')).toEqual(['bastion', 'jump.example.org', 'web1', 'web2'].map(target));
+    expect(problemsOf('Host -oProxyCommand=x\n')).toEqual([
+      expect.stringMatching(/^1: .*is no name of a host/),
+    ]);
+  });
+
+  it('is not what only looks like one', () => {
+    expect(hostsOf('host ansible_host=192.0.2.1\n').map(({ target }) => target)).toEqual(['192.0.2.1']);
+    expect(hostsOf('[web]\nweb1\n[web:vars]\nhost = db1\n').map(({ name }) => name)).toEqual(['web1']);
+  });
+
+  it('is not followed to other files, and says so', () => {
+    const read = readInventory([{ file: 'config', text: 'Include config.d/*\nHost web1\n' }]);
+    expect(read).toMatchObject({ ok: true, warnings: [{ line: 1, severity: 'warning' }] });
+  });
+});
+
 describe('a range of hosts', () => {
   it.each([
     ['web[1:3]', ['web1', 'web2', 'web3']],

@@ -48,6 +48,35 @@ const verify = (holds: boolean, kind: string) => ({
 });
 
 describe('runEvents', () => {
+  it('tells what became of each host of a rollout', () => {
+    const rollout = {
+      schema: 'tasksctl/rollout/1',
+      run,
+      verdict: 'stopped',
+      why: '1 host failed',
+      hosts: [
+        {
+          name: 'web1',
+          target: 'web1',
+          wave: 1,
+          state: 'applied',
+          run: '20260601T031501Z-0000',
+          detail: 'a',
+        },
+        { name: 'web2', target: 'web2', wave: 2, state: 'failed', run: null, detail: 'disk full' },
+        { name: 'web3', target: 'web3', wave: 2, state: 'waiting', run: null, detail: '' },
+      ],
+      nothingToDo: [],
+      lost: [{ name: 'web4', target: 'web4', error: { kind: 'timeout', message: 'no answer' } }],
+    };
+    expect(told(rollout)).toEqual([
+      ['web2', 'bad', 'rollout, wave 2: failed', 'disk full'],
+      ['web3', 'warn', 'rollout, wave 2: waiting'],
+      ['web4', 'bad', 'rollout: not read', 'no answer'],
+      ['web1', 'good', 'rollout, wave 1: applied', 'a'],
+    ]);
+  });
+
   it('tells what apply did, and what was found after the reboot it asked for', () => {
     const apply = {
       schema: 'tasksctl/apply/1',
