@@ -142,7 +142,7 @@ Host *
 `;
     const target = (name: string) => ({ name, target: name, groups: [] });
     expect(hostsOf(text, 'config')).toEqual(['bastion', 'jump.example.org', 'web1', 'web2'].map(target));
-    expect(problemsOf('Host -oProxyCommand=x\n')).toEqual([
+    expect(problemsOf('Host -x\n')).toEqual([
       expect.stringMatching(/^1: .*is no name of a host/),
     ]);
   });
