@@ -132,6 +132,14 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
         rest,
       );
     }
+    const twice = sameTarget(head.hosts);
+    if (twice !== null) {
+      return failed({
+        kind: 'input-invalid',
+        message: `${twice[0].name} and ${twice[1].name} are both ${twice[0].target}: a host can be in a rollout once.`,
+        help: 'Leave one of them out with --limit.',
+      });
+    }
     const agreed = await agree(console, options, head);
     if (agreed !== 'yes') return agreed;
     const journal = await JournalFile.create(dir, head);
@@ -243,6 +251,16 @@ function inWaves(hosts: readonly InventoryHost[], { waves, serial }: RolloutOpti
   return all.flatMap((wave, number) =>
     wave.map(({ name, target, groups }) => ({ name, target, groups: [...groups], wave: number })),
   );
+}
+
+function sameTarget(hosts: readonly RolloutHost[]): readonly [RolloutHost, RolloutHost] | null {
+  const known = new Map<string, RolloutHost>();
+  for (const host of hosts) {
+    const other = known.get(host.target);
+    if (other !== undefined) return [other, host];
+    known.set(host.target, host);
+  }
+  return null;
 }
 
 async function agree(

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { rejectionsByLimit } from '../plan/need.ts';
-import { type Plan, planSchema } from '../plan/plan.ts';
+import { type Plan, type PlannedFile, planSchema } from '../plan/plan.ts';
 import type { HostLimits } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
@@ -32,8 +32,8 @@ export function baselineOf(snapshot: Snapshot, limits: HostLimits): Baseline {
 }
 
 /**
- * Equal for plans that do the same to their hosts: the same values, differences of files and refusals. What is told of
- * single sessions and processes, and the arithmetic of each host, is left out.
+ * Equal for plans that do the same to their hosts: the same values, settings in files, and refusals. What is told of
+ * single sessions and processes, and the arithmetic of each host, which is in comments of files too, is left out.
  */
 export function planKey({ changes, files, refused }: Plan): string {
   return JSON.stringify([
@@ -44,9 +44,21 @@ export function planKey({ changes, files, refused }: Plan): string {
       activation.when,
       activation.reboot.needed,
     ]),
-    files.map(({ path, before, after }) => [path, before?.content ?? null, after?.content ?? null]),
+    files.map(({ path, before, after }) => [path, settingsOf(before), settingsOf(after)]),
     refused.map(({ title, wanted, diagnostic }) => [title, wanted, diagnostic.code]),
   ]);
+}
+
+function settingsOf(
+  file: { readonly content: NonNullable<PlannedFile['after']>['content'] } | null,
+): string | null {
+  if (file === null) return null;
+  const { content } = file;
+  if (!('text' in content)) return content.base64;
+  return content.text
+    .split('\n')
+    .filter((line) => !line.startsWith('#'))
+    .join('\n');
 }
 
 /** Hosts that have the same plan; that of the first stands for all. */

@@ -142,9 +142,7 @@ Host *
 `;
     const target = (name: string) => ({ name, target: name, groups: [] });
     expect(hostsOf(text, 'config')).toEqual(['bastion', 'jump.example.org', 'web1', 'web2'].map(target));
-    expect(problemsOf('Host -x\n')).toEqual([
-      expect.stringMatching(/^1: .*is no name of a host/),
-    ]);
+    expect(problemsOf('Host -x\n')).toEqual([expect.stringMatching(/^1: .*is no name of a host/)]);
   });
 
   it('is not what only looks like one', () => {

@@ -1,0 +1,85 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { baselineOf, type HostPlan, PlanGroups } from '../../../src/fleet/host-plan.ts';
+import { HostPlanFile } from '../../../src/fleet/host-plan-file.ts';
+import { planHost } from '../../../src/plan/plan-host.ts';
+import { parsePolicy } from '../../../src/plan/policy.ts';
+import { hostLimits } from '../../../src/snapshot/limits.ts';
+import { parseSnapshot } from '../../../src/snapshot/load-snapshot.ts';
+import type { Snapshot } from '../../../src/snapshot/snapshot.ts';
+
+const examples = join(import.meta.dirname, '../../../examples/snapshots');
+
+function load(file: string): Snapshot {
+  const loaded = parseSnapshot(readFileSync(join(examples, file), 'utf8'));
+  if (!loaded.ok) throw new Error(loaded.message);
+  return loaded.snapshot;
+}
+
+const parsed = parsePolicy(
+  readFileSync(join(examples, '../../templates/policies/default.yaml'), 'utf8'),
+  'p',
+);
+if (!parsed.ok) throw new Error('the default policy is not valid');
+const { policy } = parsed;
+const debian12 = load('debian-12-systemd-252.json');
+
+/** The same host where some units have used a task more. */
+function busier(snapshot: Snapshot, units: RegExp): Snapshot {
+  const tree = snapshot.cgroups.tree.map((one) =>
+    one.peak === undefined || !units.test(one.path) ? one : { ...one, peak: one.peak + 1 },
+  );
+  return { ...snapshot, cgroups: { ...snapshot.cgroups, tree } };
+}
+
+describe('groups of plans', () => {
+  it('have hosts together that are to have the same limits, whatever the arithmetic', () => {
+    const same = planHost(debian12, policy);
+    const other = planHost(busier(debian12, /ci-runner/), policy);
+    // The reason is in a comment of the file.
+    expect(other.files).not.toEqual(same.files);
+    const groups = new PlanGroups();
+    groups.add('more', planHost(busier(debian12, /./), policy));
+    groups.add('web1', same);
+    groups.add('web2', other);
+    expect(groups.all().map(({ hosts }) => hosts)).toEqual([['web1', 'web2'], ['more']]);
+  });
+});
+
+describe('a file of plans', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'tasksctl-plans-'));
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+  it('gives back each plan it was given', async () => {
+    const path = join(dir, 'plans.ndjson');
+    const plans = readdirSync(examples)
+      .filter((name) => name.endsWith('.json'))
+      .slice(0, 5)
+      .map((name): HostPlan => {
+        const snapshot = load(name);
+        return {
+          schema: 'tasksctl/host-plan/1',
+          name,
+          groups: ['web'],
+          plan: planHost(snapshot, policy),
+          before: baselineOf(snapshot, hostLimits(snapshot)),
+        };
+      });
+    const file = await HostPlanFile.create(path);
+    await Promise.all(plans.map((plan) => file.add(plan)));
+    await file.sync();
+    await file.close();
+    const again = await HostPlanFile.open(path);
+    expect(again.hosts().map(({ name }) => name)).toEqual(plans.map(({ name }) => name));
+    for (const plan of plans.reverse()) expect(await again.get(plan.name)).toEqual(plan);
+    await again.close();
+  });
+
+  it('is refused where a line is no plan', async () => {
+    const path = join(dir, 'damaged.ndjson');
+    writeFileSync(path, '{"schema":"tasksctl/plan/1"}\n');
+    await expect(HostPlanFile.open(path)).rejects.toThrow(`${path}:1: this is no plan of a host`);
+  });
+});
