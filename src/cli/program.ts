@@ -651,7 +651,7 @@ function defineReport(program: Command, run: Run): void {
     .option('--junit <file>', 'findings, for CI: errors are failures')
     .option('--sarif <file>', 'findings, for code scanning')
     .option('--prometheus <file>', "metrics of one host, for node_exporter's textfile collector");
-  addOutputOptions(addHostsOptions(command))
+  addOutputOptions(addFleetOptions(addHostsOptions(command)))
     .addHelpText(
       'after',
       `
@@ -659,6 +659,7 @@ Exit codes: 0 written, 3 some hosts could not be read and are not in it,
             1 an error.
 
 Examples:
+  tasksctl report --html fleet.html -i hosts.ini
   tasksctl report --html report.html -t web1 -t web2
   tasksctl report snapshots/*.json week.json plan.json --html fleet.html
   tasksctl report plan.json --markdown -            for the change ticket

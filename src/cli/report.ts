@@ -1,5 +1,6 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import { runRecordSchema } from '../apply/run-record.ts';
+import type { InventoryHost } from '../fleet/inventory.ts';
 import { parseProfile, type Trace } from '../measure/load-profile.ts';
 import { EMPTY_PROFILE, mergeProfiles } from '../measure/merge-profiles.ts';
 import { fileDiff } from '../plan/file-diff.ts';
@@ -23,14 +24,14 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Console } from './console.ts';
 import { EXIT } from './exit-code.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
-import type { HostsOptions, OutputOptions } from './options.ts';
+import type { HostsOptions, InventoryOptions, OutputOptions } from './options.ts';
 import { readText } from './read-file.ts';
 import { notePartialData } from './read-source.ts';
 import { reportPage } from './report-page.ts';
 import type { Io } from './terminal.ts';
 import { writeResult } from './write-file.ts';
 
-export interface ReportOptions extends HostsOptions, OutputOptions {
+export interface ReportOptions extends HostsOptions, InventoryOptions, OutputOptions {
   readonly files: readonly string[];
   readonly html?: string;
   readonly markdown?: string;
@@ -62,21 +63,30 @@ export async function report(console: Console, options: ReportOptions): Promise<
     const failure = await collected.file(path, console.io);
     if (failure !== null) return failure;
   }
-  const targets = options.target ?? (options.files.length === 0 ? ['local'] : []);
+  const named = await hostsToRead(console, options);
+  if (named.kind === 'failed') return named;
   let lost = 0;
-  for (const target of targets) {
-    // SSH is the largest part of the program; files need none of it.
+  const take = async (snapshot: Snapshot): Promise<void> => {
+    await notePartialData(console, snapshot);
+    collected.snapshot(snapshot);
+  };
+  const { hosts } = named;
+  const [only] = hosts;
+  // SSH is the largest part of the program; files need none of it.
+  if (hosts.length === 1 && only !== undefined) {
     const { readHost } = await import('./read-host.ts');
-    const read = await readHost(console, { ...options, target });
-    if (read.kind === 'ok') {
-      await notePartialData(console, read.snapshot);
-      collected.snapshot(read.snapshot);
-      continue;
-    }
-    // One host that does not answer must not cost the report on the others.
-    if (console.io.signal.aborted || targets.length === 1) return read;
-    await console.notice('warning', escapeText(read.failure.message));
-    lost++;
+    const read = await readHost(console, { ...options, target: only.target });
+    if (read.kind === 'failed') return read;
+    await take(read.snapshot);
+  } else if (hosts.length > 1) {
+    const { readFleet } = await import('./read-fleet.ts');
+    const fleet = { ...options, inventory: options.inventory ?? [] };
+    const missing = await readFleet(console, hosts, fleet, async (_, snapshot) => {
+      await take(snapshot);
+      return null;
+    });
+    if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
+    lost = missing.length;
   }
   const made = collected.report();
   if (options.prometheus !== undefined && made.hosts.length !== 1) {
@@ -97,6 +107,19 @@ export async function report(console: Console, options: ReportOptions): Promise<
   }
   await console.notice('note', safe`${summary(made)}: ${join(written, safe`, `)}`);
   return { kind: 'exit', code: lost > 0 ? EXIT.someHostsFailed : EXIT.done };
+}
+
+type Named = { readonly kind: 'ok'; readonly hosts: readonly InventoryHost[] } | Failed;
+
+/** Those of the inventories, or the targets; without either and without files this machine. */
+async function hostsToRead(console: Console, options: ReportOptions): Promise<Named> {
+  const { inventory, target } = options;
+  if (inventory !== undefined) {
+    const { hostsOf } = await import('./inventory.ts');
+    return hostsOf(console, { ...options, inventory });
+  }
+  const targets = target ?? (options.files.length === 0 ? ['local'] : []);
+  return { kind: 'ok', hosts: targets.map((name) => ({ name, target: name, groups: [] })) };
 }
 
 async function render(format: (typeof FORMATS)[number], made: Report): Promise<string> {

@@ -111,7 +111,7 @@ describe('report', () => {
       { env: { HOME: dir } },
     );
     expect(code).toBe(3);
-    expect(stderr.match(/^warning: /gm)).toHaveLength(2);
+    expect(stderr.match(/^[ab]\.invalid: /gm)).toHaveLength(2);
     expect(readFileSync(file, 'utf8')).toContain('# Task limits: debian-12\n');
   });
 
