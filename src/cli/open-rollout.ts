@@ -30,17 +30,28 @@ export interface OpenRollout {
 export async function openRollout(console: Console, id: string): Promise<OpenRollout | Failed> {
   if (!isRunId(id)) return failed({ kind: 'usage', message: `${id} is no name of a run.` });
   const dir = rolloutDirectory(console, id);
-  const read = await JournalFile.read(dir);
-  if (!read.ok) {
-    const place = read.line === undefined ? {} : { line: read.line };
-    return failed({ kind: 'input-unreadable', message: `${read.message}.`, file: read.file, ...place });
-  }
   try {
+    const resumed = await JournalFile.resume(dir);
+    if (!resumed.ok) {
+      const place = resumed.line === undefined ? {} : { line: resumed.line };
+      return failed({
+        kind: 'input-unreadable',
+        message: `${resumed.message}.`,
+        file: resumed.file,
+        ...place,
+      });
+    }
+    const { head, records, journal } = resumed;
     const plans = await HostPlanFile.open(join(dir, PLANS));
-    const journal = await JournalFile.resume(dir, read.whole);
-    return { kind: 'ok', head: read.head, records: [...read.records], journal, plans };
+    return { kind: 'ok', head, records: [...records], journal, plans };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return failed({
+        kind: 'input-unreadable',
+        message: `No rollout ${id} was begun on this machine by this user: there is no ${dir}.`,
+      });
+    }
     if (!(error instanceof LockedError)) return failed({ kind: 'input-unreadable', message });
     return failed({
       kind: 'input-unreadable',

@@ -1,4 +1,5 @@
-import { type FileHandle, open, readFile, rename, unlink } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, open, readdir, readFile, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { headSchema, type JournalHead, type JournalRecord, recordSchema } from './journal.ts';
 
@@ -16,38 +17,57 @@ export type JournalRead =
     }
   | { readonly ok: false; readonly message: string; readonly file: string; readonly line?: number };
 
+export type JournalResumed =
+  | {
+      readonly ok: true;
+      readonly journal: JournalFile;
+      readonly head: JournalHead;
+      readonly records: readonly JournalRecord[];
+    }
+  | Extract<JournalRead, { ok: false }>;
+
 /**
  * The record of a rollout in its own directory: one line of JSON each, appended and brought to disk before what it
  * announces is done. One process writes it at a time.
  */
 export class JournalFile {
-  readonly #dir: string;
+  /** Its entry among those who want to write. */
+  readonly #lock: string;
   readonly #file: FileHandle;
   #last: Promise<void> = Promise.resolve();
   #closed = false;
 
-  private constructor(dir: string, file: FileHandle) {
-    this.#dir = dir;
+  private constructor(entry: string, file: FileHandle) {
+    this.#lock = entry;
     this.#file = file;
   }
 
   /** A new journal. The directory is there already and holds the plans. */
   static async create(dir: string, head: JournalHead): Promise<JournalFile> {
-    await lock(dir);
-    const journal = new JournalFile(dir, await open(join(dir, JOURNAL), 'ax', 0o600));
+    const entry = await lock(dir);
+    const journal = new JournalFile(entry, await open(join(dir, JOURNAL), 'ax', 0o600));
     await journal.#write(head);
     await syncDirectory(dir);
     await syncDirectory(dirname(dir));
     return journal;
   }
 
-  /** Goes on with a journal; a torn last line is cut off. Throws a LockedError where another process is at it. */
-  static async resume(dir: string, whole: number): Promise<JournalFile> {
-    await lock(dir);
+  /**
+   * Goes on with a journal; a torn last line is cut off. It is read after it is held: whoever wrote it until then may have
+   * added to it. Throws a LockedError where another process is at it.
+   */
+  static async resume(dir: string): Promise<JournalResumed> {
+    const entry = await lock(dir);
+    const read = await JournalFile.read(dir);
+    if (!read.ok) {
+      await unlink(entry);
+      return read;
+    }
     const file = await open(join(dir, JOURNAL), 'r+');
-    await file.truncate(whole);
+    await file.truncate(read.whole);
     await file.close();
-    return new JournalFile(dir, await open(join(dir, JOURNAL), 'a'));
+    const journal = new JournalFile(entry, await open(join(dir, JOURNAL), 'a'));
+    return { ok: true, journal, head: read.head, records: read.records };
   }
 
   static async read(dir: string): Promise<JournalRead> {
@@ -91,7 +111,7 @@ export class JournalFile {
     this.#closed = true;
     await this.#last;
     await this.#file.close();
-    await unlink(join(this.#dir, LOCK)).catch(() => {});
+    await unlink(this.#lock).catch(() => {});
   }
 
   #write(value: object): Promise<void> {
@@ -106,24 +126,25 @@ export class JournalFile {
 /** Another process goes on with the same rollout. */
 export class LockedError extends Error {}
 
-/** Holds the directory for this process; a lock whose process is gone is taken over. */
-async function lock(dir: string): Promise<void> {
-  const path = join(dir, LOCK);
-  for (;;) {
-    try {
-      const file = await open(path, 'wx', 0o600);
-      await file.writeFile(String(process.pid));
-      await file.close();
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+/**
+ * Holds the directory for this process and gives the path of its entry. Each contender makes one before it looks at the
+ * others, so of two at least one sees the other: both may give up, never do both go on (docs/decisions/0011). An entry of
+ * a process that is gone means nothing, and its name is never anybody else's.
+ */
+async function lock(dir: string): Promise<string> {
+  const own = `${LOCK}-${process.pid}-${randomUUID()}`;
+  const path = join(dir, own);
+  await (await open(path, 'wx', 0o600)).close();
+  for (const name of await readdir(dir)) {
+    const [, pid] = /^lock-([0-9]+)-/.exec(name) ?? [];
+    if (pid === undefined || name === own) continue;
+    if (isAlive(Number(pid))) {
+      await unlink(path);
+      throw new LockedError(`process ${pid} is at work on it`);
     }
-    const owner = Number(await readFile(path, 'utf8').catch(() => ''));
-    if (owner > 0 && isAlive(owner)) throw new LockedError(`process ${owner} is at work on it`);
-    // Moved aside by name, so that of two that find it stale only one removes it.
-    await rename(path, `${path}.stale-${process.pid}`).catch(() => {});
-    await unlink(`${path}.stale-${process.pid}`).catch(() => {});
+    await unlink(join(dir, name)).catch(() => {});
   }
+  return path;
 }
 
 function isAlive(pid: number): boolean {

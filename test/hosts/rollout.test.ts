@@ -138,6 +138,15 @@ describe.skipIf(why !== null)('a fleet', () => {
       NAMES.filter((name) => name.startsWith('db')),
     );
     expect(groups.length).toBeLessThanOrEqual(3);
+    const saved = join(program.dir, 'fleet.ndjson');
+    expect((await program.run('plan', ...options('db'), '--out', saved)).code).toBe(0);
+    const check = await program.run(
+      ...(['rollout', saved, '--limit', 'db1', '--check', '--json', '--ssh-config', config] as const),
+    );
+    expect(check.code, check.stderr).toBe(2);
+    expect(fleetPlanSchema.parse(JSON.parse(check.stdout)).groups.map((group) => group.hosts)).toEqual([
+      ['db1'],
+    ]);
     const text = await program.run('status', '-i', inventory, '--limit', 'db', '--ssh-config', config);
     expect(text.stdout.trim().split('\n')).toHaveLength(6);
   }, 120_000);

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -51,24 +51,25 @@ describe('the journal of a rollout', () => {
         continue;
       }
       expect(read).toMatchObject({ ok: true, records: end === whole.length ? [APPLY] : [] });
-      if (!read.ok) continue;
-      const resumed = await JournalFile.resume(dir, read.whole);
-      await resumed.append(APPLY);
-      await resumed.close();
+      const resumed = await JournalFile.resume(dir);
+      if (!resumed.ok) throw new Error(resumed.message);
+      await resumed.journal.append(APPLY);
+      await resumed.journal.close();
       expect(await JournalFile.read(dir)).toMatchObject({ ok: true });
     }
   });
 
   it('is of one process at a time; the lock of a process that is gone does not count', async () => {
     const journal = await JournalFile.create(dir, HEAD);
-    await expect(JournalFile.resume(dir, 0)).rejects.toThrow(LockedError);
+    await expect(JournalFile.resume(dir)).rejects.toThrow(LockedError);
     await journal.close();
     // No process has this number: pid_max is at most 4194304.
-    writeFileSync(join(dir, 'lock'), '4194305');
-    const read = await JournalFile.read(dir);
-    const resumed = await JournalFile.resume(dir, read.ok ? read.whole : 0);
-    await resumed.close();
-    await resumed.close();
+    writeFileSync(join(dir, 'lock-4194305-x'), '');
+    const resumed = await JournalFile.resume(dir);
+    if (!resumed.ok) throw new Error(resumed.message);
+    await resumed.journal.close();
+    await resumed.journal.close();
+    expect(readdirSync(dir)).toEqual(['journal.ndjson']);
   });
 
   it('is refused where a line in it is damaged, with the line', async () => {
@@ -76,11 +77,12 @@ describe('the journal of a rollout', () => {
     await journal.append(APPLY);
     await journal.close();
     appendFileSync(file(), '{"what":"apply"}\n');
-    expect(await JournalFile.read(dir)).toEqual({
+    expect(await JournalFile.resume(dir)).toEqual({
       ok: false,
       file: file(),
       line: 3,
       message: 'the line is damaged',
     });
+    expect(readdirSync(dir)).toEqual(['journal.ndjson']);
   });
 });
