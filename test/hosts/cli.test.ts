@@ -152,9 +152,9 @@ describe.skipIf(containersUnavailable() !== null).each(['bookworm', 'trixie'] as
     // Whatever runs meanwhile, on the host and here, is looked at again and again.
     const look = `cd /proc; while [ ! -e /run/looked ]; do
   for file in [0-9]*/cmdline [0-9]*/environ; do
-    tr '\\0' ' ' <$file 2>/dev/null | grep -q '${password.replace(' ', '[ ]')}' && echo "$file $(cat \${file%/*}/comm)"
+    tr '\\0' ' ' <$file 2>/dev/null | grep -q '${password.replace(' ', '[ ]')}' && echo "$file $(cat \${file%/*}/comm)" >>/run/found
   done
-done; rm /run/looked`;
+done; cat /run/found; rm /run/looked /run/found`;
     const looking = host.exec(look, { check: false, timeoutMs: 120_000 });
     let here = '';
     const lookHere = setInterval(() => {
@@ -177,7 +177,9 @@ done; rm /run/looked`;
     const code = await new Promise((resolve) => terminal.on('exit', resolve));
     clearInterval(lookHere);
     // One that has it, to know that it would be found.
-    await host.exec(`perl -e 'sleep 2' "${password.replace(' ', "$(printf ' ')")}"; : >/run/looked`);
+    await host.exec(`perl -e 'sleep 60' "${password.replace(' ', "$(printf ' ')")}" & perl=$!
+for try in $(seq 100); do grep -q perl /run/found 2>/dev/null && break; sleep 0.5; done
+kill $perl; : >/run/looked`);
     expect({ code, seen }).toMatchObject({ code: 0, seen: expect.stringContaining('Applied') });
     expect(seen).not.toContain(password);
     const holders = (await looking).stdout.toString().trim().split('\n');
