@@ -78,7 +78,8 @@ function parse(output: string, row: Row): RowResult {
     if (word === 'fact' && rest.startsWith('base ') && steps.length === 0) {
       base = Number(rest.slice(5));
     } else if (word === 'fact') {
-      facts.push(rest.trim());
+      // The manager's default is a share of what the machine has memory for.
+      facts.push(rest.trim().replace(/^(manager-default )(.*)/, (_, name, value) => name + symbol('', value)));
     } else if (word === 'step') {
       steps.push({ step: rest, ...(facts.length > 0 && { facts }), readings: {} });
       facts = [];
