@@ -29,23 +29,36 @@ export async function fleetPlan(
   const found = await hostsOf(console, options);
   if (found.kind === 'failed') return found;
   const { out } = options;
-  const temporary = `${out}.${randomUUID()}.tmp`;
-  let file: HostPlanFile | null = null;
+  const arrived = `${out}.${randomUUID()}.tmp`;
+  const inOrder = `${out}.${randomUUID()}.tmp`;
+  const files: HostPlanFile[] = [];
+  const create = async (path: string): Promise<HostPlanFile> => {
+    const file = await HostPlanFile.create(path);
+    files.push(file);
+    return file;
+  };
   let planned: FleetPlanned;
   try {
-    if (out !== undefined) file = await HostPlanFile.create(temporary);
+    const file = out === undefined ? null : await create(arrived);
     planned = await planFleet(console, found.hosts, options, by, async (plan) => file?.add(plan));
     if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
     if (file !== null && out !== undefined) {
-      await file.sync();
-      await rename(temporary, out);
+      // Whichever host answers first, the file is the same.
+      const sorted = await create(inOrder);
+      await file.copyTo(
+        sorted,
+        found.hosts.map(({ name }) => name),
+      );
+      await sorted.sync();
+      await rename(inOrder, out);
     }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return failed({ kind: 'output-failed', message: `Cannot write ${out}: ${reason}` });
   } finally {
-    await file?.close();
-    await rm(temporary, { force: true });
+    for (const file of files) await file.close();
+    await rm(arrived, { force: true });
+    await rm(inOrder, { force: true });
   }
   const { groups, lost } = planned;
   const all = groups.all();

@@ -22,7 +22,7 @@ export async function planFleet(
   { policy, profile }: { readonly policy: Policy; readonly profile: Profile | null },
   take: (plan: HostPlan) => Promise<void>,
 ): Promise<FleetPlanned> {
-  const groups = new PlanGroups();
+  const groups = new PlanGroups(hosts);
   const lost = await readFleet(console, hosts, options, async ({ name, target, groups: of }, snapshot) => {
     const use = profile === null ? null : profileOfHost(profile, snapshot);
     if (use?.kind === 'failed') return use.failure;

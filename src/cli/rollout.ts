@@ -206,7 +206,7 @@ async function savedPlan(options: RolloutOptions, path: string): Promise<Wanted>
   const selected = options.limit === undefined ? all : selectHosts(all, options.limit);
   if ('error' in selected) return failed({ kind: 'usage', message: `--limit: ${selected.error}.` });
   const plan: PlanHosts = async (take) => {
-    const groups = new PlanGroups();
+    const groups = new PlanGroups(selected);
     const hosts: InventoryHost[] = [];
     for (const { name } of selected) {
       const one = await plans.get(name);

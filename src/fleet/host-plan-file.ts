@@ -6,6 +6,7 @@ import { type HostPlan, hostPlanSchema } from './host-plan.ts';
 interface Extent {
   readonly groups: readonly string[];
   readonly offset: number;
+  /** With the end of the line. */
   readonly bytes: number;
 }
 
@@ -38,11 +39,11 @@ export class HostPlanFile {
       crlfDelay: Number.POSITIVE_INFINITY,
     })) {
       number++;
-      const bytes = Buffer.byteLength(line);
+      const bytes = Buffer.byteLength(line) + 1;
       const host = headOf(line);
       if (!host.success) throw new Error(`${path}:${number}: this is no plan of a host`);
       extents.set(host.data.name, { groups: host.data.groups, offset, bytes });
-      offset += bytes + 1;
+      offset += bytes;
     }
     return new HostPlanFile(await open(path, 'r'), extents, offset);
   }
@@ -53,19 +54,34 @@ export class HostPlanFile {
   }
 
   async add(plan: HostPlan): Promise<void> {
-    const line = Buffer.from(`${JSON.stringify(plan)}\n`);
+    await this.#append(plan.name, plan.groups, Buffer.from(hostPlanLine(plan)));
+  }
+
+  async #append(name: string, groups: readonly string[], line: Buffer): Promise<void> {
     const offset = this.#end;
     this.#end += line.length;
-    this.#extents.set(plan.name, { groups: plan.groups, offset, bytes: line.length - 1 });
+    this.#extents.set(name, { groups, offset, bytes: line.length });
     await this.#file.write(line, 0, line.length, offset);
   }
 
   async get(name: string): Promise<HostPlan> {
     const extent = this.#extents.get(name);
     if (extent === undefined) throw new Error(`there is no plan of ${name}`);
-    const line = Buffer.alloc(extent.bytes);
-    await this.#file.read(line, 0, extent.bytes, extent.offset);
-    return hostPlanSchema.parse(JSON.parse(line.toString()));
+    return hostPlanSchema.parse(JSON.parse((await this.#line(extent)).toString()));
+  }
+
+  async #line({ offset, bytes }: Extent): Promise<Buffer> {
+    const line = Buffer.alloc(bytes);
+    await this.#file.read(line, 0, bytes, offset);
+    return line;
+  }
+
+  /** Writes the plans of these hosts, as far as there are any, into another file, as they are and in this order. */
+  async copyTo(other: HostPlanFile, names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const extent = this.#extents.get(name);
+      if (extent !== undefined) await other.#append(name, extent.groups, await this.#line(extent));
+    }
   }
 
   /** Returns when all that was added is on the disk. */
@@ -76,6 +92,11 @@ export class HostPlanFile {
   close(): Promise<void> {
     return this.#file.close();
   }
+}
+
+/** The plan of a host as such a file has it. */
+export function hostPlanLine(plan: HostPlan): string {
+  return `${JSON.stringify(plan)}\n`;
 }
 
 /** What is kept of each line in memory. */

@@ -67,19 +67,35 @@ export interface PlanGroup {
   readonly hosts: readonly string[];
 }
 
-/** Puts plans into groups as they come; keeps one plan of each group. */
+/** Puts plans into groups as they come, in whatever order; keeps one plan of each group. */
 export class PlanGroups {
-  readonly #groups = new Map<string, { readonly plan: Plan; readonly hosts: string[] }>();
+  readonly #order: ReadonlyMap<string, number>;
+  readonly #groups = new Map<string, { plan: Plan; readonly hosts: string[] }>();
+
+  /** `hosts`: all there may be, in the order of the inventory. */
+  constructor(hosts: readonly { readonly name: string }[]) {
+    this.#order = new Map(hosts.map(({ name }, i) => [name, i]));
+  }
 
   add(name: string, plan: Plan): void {
     const key = planKey(plan);
     const group = this.#groups.get(key);
-    if (group === undefined) this.#groups.set(key, { plan, hosts: [name] });
-    else group.hosts.push(name);
+    if (group === undefined) {
+      this.#groups.set(key, { plan, hosts: [name] });
+      return;
+    }
+    const at = group.hosts.findIndex((other) => this.#at(other) > this.#at(name));
+    group.hosts.splice(at < 0 ? group.hosts.length : at, 0, name);
+    if (at === 0) group.plan = plan;
   }
 
-  /** The largest first: what stands out comes last. */
+  /** The largest first: what stands out comes last. The same whichever host answered first. */
   all(): readonly PlanGroup[] {
-    return [...this.#groups.values()].sort((a, b) => b.hosts.length - a.hosts.length);
+    const first = ({ hosts: [name = ''] }: PlanGroup): number => this.#at(name);
+    return [...this.#groups.values()].sort((a, b) => b.hosts.length - a.hosts.length || first(a) - first(b));
+  }
+
+  #at(name: string): number {
+    return this.#order.get(name) ?? this.#order.size;
   }
 }

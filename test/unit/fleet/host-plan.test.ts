@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { baselineOf, type HostPlan, PlanGroups } from '../../../src/fleet/host-plan.ts';
-import { HostPlanFile } from '../../../src/fleet/host-plan-file.ts';
+import { HostPlanFile, hostPlanLine } from '../../../src/fleet/host-plan-file.ts';
 import { planHost } from '../../../src/plan/plan-host.ts';
 import { parsePolicy } from '../../../src/plan/policy.ts';
 import { hostLimits } from '../../../src/snapshot/limits.ts';
@@ -35,16 +35,39 @@ function busier(snapshot: Snapshot, units: RegExp): Snapshot {
 }
 
 describe('groups of plans', () => {
+  const same = planHost(debian12, policy);
+  const other = planHost(busier(debian12, /ci-runner/), policy);
+  const busy = planHost(busier(debian12, /./), policy);
+
   it('have hosts together that are to have the same limits, whatever the arithmetic', () => {
-    const same = planHost(debian12, policy);
-    const other = planHost(busier(debian12, /ci-runner/), policy);
     // The reason is in a comment of the file.
     expect(other.files).not.toEqual(same.files);
-    const groups = new PlanGroups();
-    groups.add('more', planHost(busier(debian12, /./), policy));
+    const groups = new PlanGroups([{ name: 'more' }, { name: 'web1' }, { name: 'web2' }]);
+    groups.add('more', busy);
     groups.add('web1', same);
     groups.add('web2', other);
     expect(groups.all().map(({ hosts }) => hosts)).toEqual([['web1', 'web2'], ['more']]);
+  });
+
+  it('are the same whichever host answers first', () => {
+    const plans = [same, busy, other, busy, same] as const;
+    const hosts = plans.map((_, i) => ({ name: `web${i}` }));
+    const grouped = (order: readonly number[]) => {
+      const groups = new PlanGroups(hosts);
+      for (const i of order) groups.add(`web${i}`, plans[i] as (typeof plans)[number]);
+      return groups.all();
+    };
+    const straight = grouped([0, 1, 2, 3, 4]);
+    expect(straight.map((group) => group.hosts)).toEqual([
+      ['web0', 'web2', 'web4'],
+      ['web1', 'web3'],
+    ]);
+    for (const order of [
+      [4, 3, 2, 1, 0],
+      [2, 0, 3, 4, 1],
+    ]) {
+      expect(grouped(order)).toEqual(straight);
+    }
   });
 });
 
@@ -73,7 +96,13 @@ describe('a file of plans', () => {
     await file.close();
     const again = await HostPlanFile.open(path);
     expect(again.hosts().map(({ name }) => name)).toEqual(plans.map(({ name }) => name));
-    for (const plan of plans.reverse()) expect(await again.get(plan.name)).toEqual(plan);
+    for (const plan of plans.toReversed()) expect(await again.get(plan.name)).toEqual(plan);
+    // In the order that is asked for, byte for byte.
+    const copy = await HostPlanFile.create(join(dir, 'copy.ndjson'));
+    const reversed = plans.toReversed();
+    await again.copyTo(copy, ['unknown', ...reversed.map(({ name }) => name)]);
+    await copy.close();
+    expect(readFileSync(join(dir, 'copy.ndjson'), 'utf8')).toBe(reversed.map(hostPlanLine).join(''));
     await again.close();
   });
 
