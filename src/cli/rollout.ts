@@ -11,7 +11,7 @@ import type { InventoryHost } from '../fleet/inventory.ts';
 import { type JournalHead, type RolloutHost, type RolloutSettings, RolloutState } from '../fleet/journal.ts';
 import { JournalFile } from '../fleet/journal-file.ts';
 import { type RolloutResult, runRollout } from '../fleet/rollout.ts';
-import { type Amount, amountOf, DEFAULT_WAVES, wavesOf, wavesUntil } from '../fleet/waves.ts';
+import { type Amount, amountOf, DEFAULT_WAVES, inWaves } from '../fleet/waves.ts';
 import type { Plan } from '../plan/plan.ts';
 import { fleetPlanText, rolloutText, wavesText } from '../report/fleet-text.ts';
 import { fleetPlanJson, rolloutJson } from '../report/rollout-json.ts';
@@ -31,7 +31,6 @@ import { amounts, type ConnectionOptions, type InventoryOptions, type OutputOpti
 import { readPolicy } from './plan.ts';
 import { type FleetPlanned, lostJson, planFleet } from './plan-fleet.ts';
 import { Progress } from './progress.ts';
-import type { LostHost } from './read-fleet.ts';
 import { mergedProfile, readMeasured } from './read-profiles.ts';
 import { type HeldRollout, withRollout } from './run-rollout.ts';
 import { write } from './terminal.ts';
@@ -78,7 +77,26 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
   const wanted = await wantedOf(console, options);
   if (wanted.kind === 'failed') return wanted;
   if (options.check === true) return check(console, options, wanted.plan);
+  return begin(console, options, wanted, 'show');
+}
 
+/** Rolls out plans that the operator has seen, as `tasksctl rollout` does: it says what the waves are, and asks. */
+export function rolloutShown(
+  console: Console,
+  options: RolloutOptions,
+  policy: string,
+  plan: PlanHosts,
+): Promise<Outcome> {
+  return begin(console, options, { policy, plan }, 'shown');
+}
+
+async function begin(
+  console: Console,
+  options: RolloutOptions,
+  wanted: { readonly policy: string; readonly plan: PlanHosts },
+  plansAre: 'show' | 'shown',
+): Promise<Outcome> {
+  const { waves, serial } = options;
   const id = makeRunId(new Date(), randomInt(0x10000));
   const dir = rolloutDirectory(console, id);
   await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -93,7 +111,7 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
     });
     if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
     await plans.sync();
-    if (!console.json) {
+    if (!console.json && plansAre === 'show') {
       const shown = { diff: options.diff, verbose: options.verbose === true };
       await write(console.io.stderr, fleetPlanText(groups.all(), lost.length, shown, console.errorStyle));
     }
@@ -106,7 +124,7 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
       settings: settingsOf(options),
       hosts: inWaves(
         hosts.filter(({ name }) => changed.has(name)),
-        options,
+        serial === undefined ? { waves: waves ?? amounts(DEFAULT_WAVES) } : { serial },
       ),
     };
     const rest: Rest = {
@@ -153,7 +171,7 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
 }
 
 /** Hands each plan on as it is made or read. */
-type PlanHosts = (
+export type PlanHosts = (
   take: (plan: HostPlan) => Promise<void>,
 ) => Promise<FleetPlanned & { readonly hosts: readonly InventoryHost[] }>;
 
@@ -222,7 +240,7 @@ async function savedPlan(options: RolloutOptions, path: string): Promise<Wanted>
 
 /** What is told at the end of hosts that are in no wave. */
 interface Rest {
-  readonly lost: readonly LostHost[];
+  readonly lost: FleetPlanned['lost'];
   readonly nothingToDo: readonly string[];
   readonly refused: boolean;
 }
@@ -243,14 +261,6 @@ function settingsOf(options: RolloutOptions): RolloutSettings {
     undrain: options.undrain ?? null,
     deadManSeconds: options.deadMan ?? null,
   };
-}
-
-function inWaves(hosts: readonly InventoryHost[], { waves, serial }: RolloutOptions): RolloutHost[] {
-  const all =
-    serial === undefined ? wavesUntil(hosts, waves ?? amounts(DEFAULT_WAVES)) : wavesOf(hosts, serial);
-  return all.flatMap((wave, number) =>
-    wave.map(({ name, target, groups }) => ({ name, target, groups: [...groups], wave: number })),
-  );
 }
 
 function sameTarget(hosts: readonly RolloutHost[]): readonly [RolloutHost, RolloutHost] | null {

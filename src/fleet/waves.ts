@@ -1,3 +1,6 @@
+import type { InventoryHost } from './inventory.ts';
+import type { RolloutHost } from './journal.ts';
+
 /** How many hosts are done after a wave, or are in a batch. */
 export type Amount =
   | { readonly kind: 'count'; readonly count: number }
@@ -12,6 +15,12 @@ export function parseAmount(text: string): Amount | null {
   const value = Number(number);
   if (percent === '%') return value <= 100 ? { kind: 'percent', percent: value } : null;
   return Number.isInteger(value) ? { kind: 'count', count: value } : null;
+}
+
+/** `1,10%,50%,100%`; null for anything else. */
+export function parseAmounts(text: string): readonly Amount[] | null {
+  const amounts = text.split(',').map(parseAmount);
+  return amounts.every((amount) => amount !== null) ? amounts : null;
 }
 
 /** Of so many hosts; a percentage is rounded up, so that it is never none of some. */
@@ -41,4 +50,15 @@ export function wavesOf<T>(hosts: readonly T[], size: Amount): readonly (readonl
   const waves: T[][] = [];
   for (let at = 0; at < hosts.length; at += most) waves.push(hosts.slice(at, at + most));
   return waves;
+}
+
+/** The hosts of a rollout, each with the number of its wave. */
+export function inWaves(
+  hosts: readonly InventoryHost[],
+  by: { readonly waves: readonly Amount[] } | { readonly serial: Amount },
+): RolloutHost[] {
+  const all = 'serial' in by ? wavesOf(hosts, by.serial) : wavesUntil(hosts, by.waves);
+  return all.flatMap((wave, number) =>
+    wave.map(({ name, target, groups }) => ({ name, target, groups: [...groups], wave: number })),
+  );
 }

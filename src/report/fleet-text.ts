@@ -38,7 +38,7 @@ function isQuiet({ changes, refused }: PlanGroup['plan']): boolean {
 }
 
 /** `Fleet: 214 hosts to change, 3 with nothing to change, 2 that could not be read.` */
-function fleetSummary(groups: readonly PlanGroup[], lost: number): SafeText {
+export function fleetSummary(groups: readonly PlanGroup[], lost: number): SafeText {
   const count = (wanted: (plan: PlanGroup['plan']) => boolean): number =>
     groups.reduce((sum, { plan, hosts }) => sum + (wanted(plan) ? hosts.length : 0), 0);
   const parts = [
@@ -54,7 +54,8 @@ function fleetSummary(groups: readonly PlanGroup[], lost: number): SafeText {
   return safe`Fleet: ${join(parts, safe`, `)}.`;
 }
 
-function hostNames(hosts: readonly string[], all: boolean): SafeText {
+/** The first few of some hosts, or all. */
+export function hostNames(hosts: readonly string[], all: boolean): SafeText {
   const shown = all || hosts.length <= HOSTS_SHOWN + 1 ? hosts : hosts.slice(0, HOSTS_SHOWN);
   const more = hosts.length - shown.length;
   const names = join(shown.map(escapeText), safe`, `);

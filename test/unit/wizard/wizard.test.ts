@@ -157,7 +157,7 @@ describe('any way through', () => {
           const { end, shown, asked, done } = await play(roll, {
             snapshot,
             saved,
-            target: saved ? 'x' : null,
+            given: saved ? { kind: 'host', target: 'x' } : null,
           });
           const texts = asked.flatMap((question) => [
             question.message,
