@@ -16,6 +16,9 @@ import { field, measuredText } from './values-text.ts';
 /** Outcomes of one limit that are shown, the most frequent first. */
 const OUTCOMES_SHOWN = 4;
 
+/** Limits named that stay as they are. */
+const SAME_SHOWN = 5;
+
 /**
  * The limits that are recommended for the hosts of an inventory, the hosts with the same value together; reason and meaning are
  * those of the host among them that uses most. Or only the limit that was adjusted just now.
@@ -36,10 +39,9 @@ export function fleetValuesText(wanted: FleetWanted, only: LimitRef | null, styl
     if (more.length > 0) lines.push(style.dim(safe`  other values on ${plural(more.length, 'host')}`));
   }
   if (same.length > 0) {
-    const titles = join(
-      same.map(({ title }) => escapeText(title)),
-      safe`, `,
-    );
+    const shown = same.slice(0, SAME_SHOWN).map(({ title }) => escapeText(title));
+    const more = same.length - shown.length;
+    const titles = safe`${join(shown, safe`, `)}${more > 0 ? safe` and ${more} more` : safe``}`;
     lines.push(...wrap(safe`As they are on every host: ${titles}`, 0, style));
   }
   if (lines.length === 0) lines.push(safe`The policy names no limit of these hosts.`);

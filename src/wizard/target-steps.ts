@@ -171,7 +171,7 @@ export function patternView({ reason, inventory, all }: At<'pattern'>): View {
       check: (text) => {
         if (text === '') return no('Such as web, web:&prod for those of both, or all:!db for all but those.');
         const hosts = select(text);
-        if ('error' in hosts) return no(`${hosts.error}.`);
+        if ('error' in hosts) return no(hosts.error);
         if (hosts.length === 0) return no('No host is left by this pattern.');
         return yes(safe`${plural(hosts.length, 'host')}: ${names(hosts)}`);
       },

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { sysctlOrigins } from '../../../src/cli/diagnose.ts';
 import { planOf } from '../../../src/cli/plan-fleet.ts';
 import { diagnose } from '../../../src/diagnose/diagnose.ts';
 import { EVERYTHING } from '../../../src/diagnose/focus.ts';
@@ -36,9 +37,14 @@ export const FLEET: readonly { readonly host: InventoryHost; readonly file: stri
   { host: { name: 'db2', target: 'db2', groups: ['db'] }, file: null },
 ];
 
+const snapshots = new Map<string, Snapshot>();
+
 export function exampleSnapshot(file = 'debian-12-systemd-252.json'): Snapshot {
+  const known = snapshots.get(file);
+  if (known !== undefined) return known;
   const loaded = parseSnapshot(readFileSync(join(dirname(example), file), 'utf8'));
   if (!loaded.ok) throw new Error(loaded.message);
+  snapshots.set(file, loaded.snapshot);
   return loaded.snapshot;
 }
 
@@ -72,6 +78,22 @@ export interface Surroundings extends Partial<Setting> {
   readonly failing?: Readonly<Partial<Record<keyof Work, 'failed' | 'interrupted'>>>;
 }
 
+const fleets = new Map<Snapshot, readonly FleetHost[]>();
+
+/** The hosts of the inventory that answer; the first two are like this snapshot. */
+function fleetOf(snapshot: Snapshot): readonly FleetHost[] {
+  const known = fleets.get(snapshot);
+  if (known !== undefined) return known;
+  const hosts = FLEET.flatMap(({ host, file }): FleetHost[] => {
+    if (file === null) return [];
+    const read = file === '' ? snapshot : exampleSnapshot(file);
+    const diagnosis = diagnose(read, sysctlOrigins(read), EVERYTHING);
+    return [fleetHost(host, read, hostLimits(read), diagnosis, () => read)];
+  });
+  fleets.set(snapshot, hosts);
+  return hosts;
+}
+
 /** Runs the wizard with these answers. A function is asked for each answer in turn. */
 export async function play(
   moves: readonly Move[] | ((question: Question) => Move),
@@ -82,11 +104,6 @@ export async function play(
   const done: string[] = [];
   const saved: SavedFile[] = [];
   const planned: HostPlan[] = [];
-  const fleet = FLEET.flatMap(({ host, file }): FleetHost[] => {
-    if (file === null) return [];
-    const read = file === '' ? snapshot : exampleSnapshot(file);
-    return [fleetHost(host, read, hostLimits(read), diagnose(read, new Map(), EVERYTHING), () => read)];
-  });
   const prompter: Prompter = {
     show: async (text) => {
       shown.push(text);
@@ -150,7 +167,7 @@ export async function play(
           FLEET.map(({ host }) => host),
         ),
       readFleet: ({ hosts }) => {
-        const read = fleet.filter(({ host }) => hosts.some(({ name }) => name === host.name));
+        const read = fleetOf(snapshot).filter(({ host }) => hosts.some(({ name }) => name === host.name));
         const lost = hosts
           .filter(({ name }) => !read.some(({ host }) => host.name === name))
           .map((host) => ({ host, failure: { kind: 'unreachable', message: 'It does not answer.' } }));
