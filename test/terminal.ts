@@ -53,6 +53,20 @@ export class Terminal {
     return this.#tmux('capture-pane', '-p').replaceAll(/ +$/gm, '').trimEnd();
   }
 
+  /** The same once it no longer changes; with `escapes` also what is coloured how. */
+  async settled(escapes = false): Promise<string> {
+    const look = () =>
+      escapes ? this.#tmux('capture-pane', '-e', '-p').replaceAll(/ +$/gm, '').trimEnd() : this.screen();
+    let [before, same] = ['', 0];
+    while (same < 3) {
+      await sleep(100);
+      const now = look();
+      same = now === before ? same + 1 : 0;
+      before = now;
+    }
+    return `${before}\n`;
+  }
+
   /** The lines of the screen from the open question on; empty where there is none. */
   question(): string {
     const lines = this.screen().split('\n');

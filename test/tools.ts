@@ -12,6 +12,7 @@ export function toolMissing(path: string): string | null {
   return reason;
 }
 
+export const TMUX = '/usr/bin/tmux';
 export const CHROMIUM = '/usr/bin/chromium';
 /** Debian has it in /usr/bin. */
 export const PROMTOOL = existsSync('/usr/local/bin/promtool')
