@@ -311,8 +311,10 @@ Examples:
   tasksctl plan --snapshot web1.json --detailed-exitcode
   tasksctl plan -i hosts.ini --limit 'web:!db'    hosts with the same plan once`,
     )
-    .action((options: PlanOptions) =>
-      run(options, async (...args) => (await import('./plan.ts')).plan(...args)),
+    .action((options: Omit<PlanOptions, 'policyGiven'>) =>
+      run({ ...options, policyGiven: isGiven(command, 'policy') }, async (...args) =>
+        (await import('./plan.ts')).plan(...args),
+      ),
     );
 }
 
@@ -457,11 +459,12 @@ Examples:
   tasksctl plan -i hosts.ini --out fleet.ndjson && tasksctl rollout fleet.ndjson
   tasksctl rollout --resume 20261122T201530Z-3f9a`,
     )
-    .action((planFile: string | undefined, options: Omit<RolloutOptions, 'planFile'>) =>
-      run(planFile === undefined ? options : { ...options, planFile }, async (...args) =>
+    .action((planFile: string | undefined, given: Omit<RolloutOptions, 'planFile' | 'policyGiven'>) => {
+      const options = { ...given, policyGiven: isGiven(command, 'policy') };
+      return run(planFile === undefined ? options : { ...options, planFile }, async (...args) =>
         (await import('./rollout.ts')).rollout(...args),
-      ),
-    );
+      );
+    });
 }
 
 function defineRollback(program: Command, run: Run): void {

@@ -1,9 +1,5 @@
 import { z } from 'zod';
-
-const amountSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('count'), count: z.number().int().nonnegative() }),
-  z.strictObject({ kind: z.literal('percent'), percent: z.number().min(0).max(100) }),
-]);
+import { amountSchema } from './waves.ts';
 
 /** How a rollout goes on; kept in its journal, so that a resumed one goes on as it began. */
 export const rolloutSettingsSchema = z.strictObject({
@@ -29,8 +25,12 @@ const hostSchema = z.strictObject({
   name: z.string(),
   target: z.string(),
   groups: z.array(z.string()),
+  /** The name of the policy its plan is by. */
+  policy: z.string(),
   /** Number of its wave, from 0. */
   wave: z.number().int().nonnegative(),
+  /** What a fleet file calls the hosts of that wave. */
+  stage: z.string().nullable(),
 });
 export type RolloutHost = z.infer<typeof hostSchema>;
 
@@ -39,7 +39,6 @@ export const headSchema = z.strictObject({
   run: z.string(),
   startedAt: z.string(),
   operator: z.string(),
-  policy: z.string(),
   settings: rolloutSettingsSchema,
   hosts: z.array(hostSchema),
 });

@@ -42,7 +42,13 @@ export interface RolloutEffects {
 
 /** Told as it happens. */
 export type RolloutEvent =
-  | { readonly kind: 'wave'; readonly wave: number; readonly waves: number; readonly hosts: number }
+  | {
+      readonly kind: 'wave';
+      readonly wave: number;
+      readonly waves: number;
+      readonly hosts: number;
+      readonly stage: string | null;
+    }
   | { readonly kind: 'host'; readonly host: RolloutHost; readonly state: HostState }
   | {
       readonly kind: 'reboot';
@@ -115,7 +121,8 @@ class Rollout {
     for (let wave = 0; wave < waves; wave++) {
       if (this.#state.hasPassed(wave)) continue;
       const hosts = head.hosts.filter((host) => host.wave === wave);
-      this.#run.onEvent?.({ kind: 'wave', wave, waves, hosts: hosts.length });
+      const stage = hosts[0]?.stage ?? null;
+      this.#run.onEvent?.({ kind: 'wave', wave, waves, hosts: hosts.length, stage });
       const left = await this.#apply(hosts);
       if (this.#run.interrupted()) return this.#result('interrupted', null);
       const failed = this.#failures();

@@ -127,7 +127,9 @@ function headOf(
       name: `h${wave}-${i}`,
       target: `h${wave}-${i}`,
       groups,
+      policy: 'test',
       wave,
+      stage: null,
     })),
   );
   const settings: RolloutSettings = {
@@ -149,7 +151,6 @@ function headOf(
     run: '20260101T000000Z-0000',
     startedAt: '2026-01-01T00:00:00.000Z',
     operator: 'test',
-    policy: 'test',
     settings,
     hosts,
   };
