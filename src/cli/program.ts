@@ -396,7 +396,7 @@ function defineRollout(program: Command, run: Run): void {
     )
     .option(
       '--max-unavailable <group=n>',
-      'of this group work on no more than n hosts at once; may be repeated',
+      'of this group (all: of all) work on no more than n hosts at once; may be repeated',
       groupMaximum,
     )
     .option('--bake <time>', 'let each wave work for so long before its checks: 90s, 10m', duration)
@@ -410,7 +410,7 @@ function defineRollout(program: Command, run: Run): void {
         .choices(['stop', 'rollback-wave', 'rollback-all'])
         .default('stop'),
     )
-    .option('--reboot', 'reboot hosts where a change waits for it, and verify')
+    .option('--reboot', 'reboot hosts where a change is pending, and verify')
     .option('--drain <command>', 'run here before a host is rebooted, with TASKSCTL_HOST and TASKSCTL_TARGET')
     .option('--undrain <command>', 'the same after it is back and verified')
     .option('--dead-man <seconds>', 'how long a new login may take to confirm', positiveSeconds)

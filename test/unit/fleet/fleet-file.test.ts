@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { arrangeFleet, type Fleet, isFleetFile, parseFleet } from '../../../src/fleet/fleet-file.ts';
 import { readInventory } from '../../../src/fleet/read-inventory.ts';
@@ -111,10 +113,7 @@ describe('a fleet file', () => {
   });
 
   it.each([
-    [
-      'waves:\n- web\n- wbe\n',
-      ['fleet.yaml:4: wbe is no host and no group of the inventory'],
-    ],
+    ['waves:\n- web\n- wbe\n', ['fleet.yaml:4: wbe is no host and no group of the inventory']],
     ['labels:\n  a: web\n  web: db1\n', [/^fleet.yaml:4: web is a host or a group of the inventory already/]],
     [
       'labels:\n  all: web\n  "9": web\n',
@@ -137,6 +136,21 @@ describe('a fleet file', () => {
     expect(problems(text)).toEqual(
       wanted.map((one) => (typeof one === 'string' ? one : expect.stringMatching(one))),
     );
+  });
+
+  it('is in the documentation and the examples as it can be used', () => {
+    const root = join(import.meta.dirname, '../../..');
+    const page = readFileSync(join(root, 'docs/inventory.md'), 'utf8');
+    const [, example = ''] = /^```yaml\n(.*?)^```/ms.exec(page) ?? [];
+    expect(parseFleet(example, 'docs/inventory.md')).toMatchObject({ ok: true });
+    const directory = join(root, 'examples/inventories');
+    const parsed = parseFleet(readFileSync(join(directory, 'fleet.yaml'), 'utf8'), 'fleet.yaml');
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
+    const inventory = readInventory(
+      parsed.fleet.inventories.map((file) => ({ file, text: readFileSync(join(directory, file), 'utf8') })),
+    );
+    if (!inventory.ok) throw new Error(JSON.stringify(inventory.problems));
+    expect(arrangeFleet(parsed.fleet, inventory.inventory)).toMatchObject({ ok: true });
   });
 
   it('of another version is refused', () => {
