@@ -77,10 +77,12 @@ const needed = [
   'od',
   'readlink',
   'sleep',
+  'sort',
   'stat',
   'tail',
   'true',
   'uname',
+  'uniq',
 ];
 
 /** What cannot change between two runs. */
