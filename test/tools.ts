@@ -13,6 +13,7 @@ export function toolMissing(path: string): string | null {
 }
 
 export const CHROMIUM = '/usr/bin/chromium';
+export const SETFATTR = '/usr/bin/setfattr';
 /** Debian has it in /usr/bin. */
 export const PROMTOOL = existsSync('/usr/local/bin/promtool')
   ? '/usr/local/bin/promtool'
