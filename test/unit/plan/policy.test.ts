@@ -206,6 +206,7 @@ describe('templates', () => {
       'database.yaml',
       'default.yaml',
       'jvm.yaml',
+      'user-tasks-max.yaml',
     ]);
   });
 
