@@ -85,6 +85,7 @@ function finishPlan(view: HostView, policy: Policy, wishes: Wishes, draft: Draft
     else changes.push(limitChange(view, draft, one, decision, files.get(one.wish)));
   }
   const edits = [...placed.values()].flatMap((made) => made.edits);
+  const moves = (file: string | undefined) => edits.some(({ path }) => path === file);
   return {
     ...planHead(snapshot, policy),
     files: edits.map((edit) => plannedFile(ctx.tree, edit)).sort((a, b) => compareBytes(a.path, b.path)),
@@ -93,7 +94,8 @@ function finishPlan(view: HostView, policy: Policy, wishes: Wishes, draft: Draft
     refused,
     diagnostics: [
       ...wishes.diagnostics,
-      ...limits.diagnostics,
+      // What the plan itself moves needs no advice.
+      ...limits.diagnostics.filter(({ code, file }) => code !== 'user-tasks-max-removed' || !moves(file)),
       ...hostDiagnostics(view, draft, edits.length > 0),
     ],
   };

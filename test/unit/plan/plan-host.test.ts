@@ -52,6 +52,8 @@ describe('UserTasksMax= that systemd no longer reads', () => {
     expect(textAt(plan, OURS)).toContain('[Slice]\nTasksMax=20000\n');
     expect(textAt(plan, MAIN)).toBe('# ours\n[Login]\n#UserTasksMax=33%\nKillUserProcesses=yes\n');
     expect(textAt(plan, SAP)).toBe('[Login]\r\n# SAP needs it\r\n');
+    expect(plan.diagnostics.map(({ code }) => code)).not.toContain('user-tasks-max-removed');
+    expect(planOf(host({ [MAIN]: '[Login]\nUserTasksMax=700\n' }), '').diagnostics).toHaveLength(1);
     const after = simulatePlan(before, plan);
     expect(planHost(after, aPolicy(MOVE))).toMatchObject({ changes: [], files: [], refused: [] });
   });
