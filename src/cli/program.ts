@@ -120,11 +120,11 @@ function createProgram(run: Run, output: OutputConfiguration): Command {
       'after',
       `
 Examples:
-  tasksctl status                          who is near a limit on this machine
+  tasksctl status                    who is near a limit on this machine
   tasksctl status --explain user-1000.slice
-  tasksctl plan -t admin@web1              what to change there, and what it takes
-  tasksctl apply -t admin@web1             change it, and prove that it is in force
-  tasksctl COMMAND --help                  options and examples of a command
+  tasksctl plan -t admin@web1        what to change there, and what it takes
+  tasksctl apply -t admin@web1       change it, and prove that it is in force
+  tasksctl COMMAND --help            options and examples of a command
 
 Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
 3 some hosts failed, 4 refused for safety, 130 interrupted.`,
@@ -559,13 +559,13 @@ function defineMeasure(program: Command, run: Run): void {
     .addHelpText(
       'after',
       `
-Exit codes: 0 done, 3 some hosts failed or were cut off, 130 interrupted; what was
-measured is printed and saved each time.
+Exit codes: 0 done, 3 some hosts failed or were cut off, 130 interrupted; what
+was measured is printed and saved each time.
 
 Examples:
-  tasksctl measure -d 1m                                this machine, for a minute
-  tasksctl measure -t web1 -t web2 -d 2h -o web.json    two hosts at once
-  tasksctl recommend web.json                           limits that are enough`,
+  tasksctl measure -d 1m                               this machine for a minute
+  tasksctl measure -t web1 -t web2 -d 2h -o web.json   two hosts at once
+  tasksctl recommend web.json                          limits that are enough`,
     )
     .action((options: MeasureOptions) =>
       run(options, async (...args) => (await import('./measure.ts')).measure(...args)),
@@ -593,8 +593,8 @@ function defineRecommend(program: Command, run: Run): void {
       `
 Examples:
   tasksctl recommend web.json
-  tasksctl recommend monday.json tuesday.json --unit 'postgres*' --policy database
-  tasksctl plan -t web1 --profile web.json              change the limits by it`,
+  tasksctl recommend monday.json tuesday.json -u 'postgres*' -p database
+  tasksctl plan -t web1 --profile web.json             change the limits by it`,
     )
     .action((profiles: string[], options: Omit<RecommendOptions, 'profiles'>) =>
       run({ ...options, profiles }, async (...args) =>
@@ -626,7 +626,7 @@ function defineBacktest(program: Command, run: Run): void {
       'after',
       `
 Examples:
-  tasksctl backtest tuesday.json --from monday.json --policy default --policy tight.yaml
+  tasksctl backtest tuesday.json --from monday.json -p default -p tight.yaml
   tasksctl backtest web.json --snapshot web1.json --unit '*.service'
   tasksctl backtest web.json --limit nginx.service=200`,
     )

@@ -38,6 +38,23 @@ const percentile = z
   .string({ error: 'must be a percentage such as 99%' })
   .regex(PERCENT, { error: 'must be a percentage such as 99%' });
 
+/** In place of a value: what logind.conf says where systemd no longer reads it. */
+const USER_TASKS_MAX = 'UserTasksMax';
+const USER_VALUE = `${VALUE}, or ${USER_TASKS_MAX}`;
+const userValue = z
+  .union(
+    [
+      tasks,
+      z.string().regex(PERCENT, { error: USER_VALUE }),
+      z.literal('infinity'),
+      z.literal(USER_TASKS_MAX),
+    ],
+    { error: USER_VALUE },
+  )
+  .describe(
+    `The limit is exactly this. ${USER_TASKS_MAX}: what UserTasksMax= asks for in logind.conf where systemd ignores it (since 239); the line is moved`,
+  );
+
 const rule = z.strictObject({
   value: value.optional(),
   floor: amount.describe('Never plan a limit under this').optional(),
@@ -50,6 +67,7 @@ const namedRule = rule.extend({
     .describe('Allow a limit under what is in use, or under what a login needs. Only for exact names')
     .optional(),
 });
+const userRule = rule.extend({ value: userValue.optional() });
 const kernelRule = z.strictObject({
   value: tasks.describe('The sysctl is exactly this').optional(),
   floor: tasks.describe('Never less than this').optional(),
@@ -83,7 +101,7 @@ export const policySchema = z
         'With a profile: the need is what was enough for this share of the time; no limit is below the peak all the same. The peak if left out',
       )
       .optional(),
-    'user-default': rule.describe("What every user's slice gets").optional(),
+    'user-default': userRule.describe("What every user's slice gets").optional(),
     users: z.record(z.string(), namedRule).describe('Single users by name or uid').optional(),
     'service-default': rule
       .describe('DefaultTasksMax= of the system manager: what units without a limit of their own get')
@@ -142,6 +160,8 @@ export interface Policy {
   /** The same; null: needs are the peaks. */
   readonly percentile: bigint | null;
   readonly userDefault: Rule | null;
+  /** `userDefault` is to be what UserTasksMax= asks for where systemd ignores it, and that line is to go. */
+  readonly movesUserTasksMax: boolean;
   /** By name or uid, in the order of the text. */
   readonly users: ReadonlyMap<string, Rule>;
   readonly serviceDefault: Rule | null;
@@ -259,6 +279,10 @@ function policyOf(text: PolicyText, sha256: string): Policy {
   const headroom = permyriad(text.headroom ?? DEFAULT_HEADROOM);
   const ruleOf = (label: string, rule: RuleText | undefined): Rule | null =>
     rule === undefined ? null : namedRuleOf(label, rule, headroom);
+  const { value: everyUser, ...userRest } = text['user-default'] ?? {};
+  const movesUserTasksMax = everyUser === USER_TASKS_MAX;
+  const userRule =
+    movesUserTasksMax || everyUser === undefined ? userRest : { ...userRest, value: everyUser };
   const units = Object.entries(text.units ?? {}).map(([name, rule]) => ({
     pattern: name,
     rule: namedRuleOf(`units: ${name}`, rule, headroom),
@@ -270,7 +294,8 @@ function policyOf(text: PolicyText, sha256: string): Policy {
     growth: permyriad(text.growth ?? DEFAULT_GROWTH),
     headroom,
     percentile: text.percentile === undefined ? null : permyriad(text.percentile),
-    userDefault: ruleOf('user-default', text['user-default']),
+    userDefault: ruleOf('user-default', text['user-default'] && userRule),
+    movesUserTasksMax,
     users: new Map(
       Object.entries(text.users ?? {}).map(([name, rule]) => [
         name,

@@ -207,6 +207,7 @@ describe('templates', () => {
       'database.yaml',
       'default.yaml',
       'jvm.yaml',
+      'user-tasks-max.yaml',
     ]);
   });
 
