@@ -1,15 +1,17 @@
+import type { Fleet } from '../fleet/fleet-file.ts';
 import { baselineOf, type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
 import type { Profile } from '../measure/profile.ts';
 import { planHost } from '../plan/plan-host.ts';
-import type { Policy } from '../plan/policy.ts';
 import { hostLimits } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Console } from './console.ts';
 import type { Failed } from './failure.ts';
+import { type PolicyOf, policiesOf } from './fleet-policies.ts';
 import type { FleetOptions } from './options.ts';
+import type { PlanOptions } from './plan.ts';
 import { readFleet } from './read-fleet.ts';
-import { profileOfHost } from './read-profiles.ts';
+import { mergedProfile, profileOfHost, readMeasured } from './read-profiles.ts';
 
 export interface FleetPlanned {
   readonly groups: PlanGroups;
@@ -22,10 +24,24 @@ interface Lost {
   readonly failure: { readonly kind: string; readonly message: string };
 }
 
-/** What the limits are to go by. */
-export interface PlanBy {
-  readonly policy: Policy;
+/** What the hosts of a fleet are planned by. */
+export interface PlannedBy {
+  readonly policyOf: PolicyOf;
   readonly profile: Profile | null;
+}
+
+/** The policies and profiles that the options and a fleet file name. */
+export async function plannedBy(
+  console: Console,
+  options: Pick<PlanOptions, 'policy' | 'policyGiven' | 'profile'>,
+  fleet: Pick<Fleet, 'file' | 'policies'>,
+): Promise<({ readonly kind: 'ok' } & PlannedBy) | Failed> {
+  const policies = await policiesOf(console, options, fleet);
+  if (policies.kind === 'failed') return policies;
+  const read = await readMeasured(options.profile, console.io);
+  if (read.kind === 'failed') return read;
+  const profile = options.profile.length === 0 ? null : mergedProfile(read.measured);
+  return { kind: 'ok', policyOf: policies.policyOf, profile };
 }
 
 /** Plans every host as it is read and hands the plan on; of plans that do the same one is kept. */
@@ -33,10 +49,10 @@ export async function planFleet(
   console: Console,
   hosts: readonly InventoryHost[],
   options: FleetOptions,
-  by: PlanBy,
+  by: PlannedBy,
   take: (plan: HostPlan) => Promise<void>,
 ): Promise<FleetPlanned> {
-  const groups = new PlanGroups(hosts);
+  const groups = new PlanGroups(hosts.map(({ name }) => name));
   const lost = await readFleet(console, hosts, options, async (host, snapshot) => {
     const planned = planOf(host, snapshot, by);
     if (planned.kind === 'failed') return planned.failure;
@@ -51,7 +67,7 @@ export async function planFleet(
 export function planOf(
   { name, target, groups }: InventoryHost,
   snapshot: Snapshot,
-  { policy, profile }: PlanBy,
+  { policyOf, profile }: PlannedBy,
 ): { readonly kind: 'ok'; readonly plan: HostPlan } | Failed {
   const use = profile === null ? null : profileOfHost(profile, snapshot);
   if (use?.kind === 'failed') return use;
@@ -62,7 +78,7 @@ export function planOf(
       name,
       groups: [...groups],
       // Where an alias of an inventory is, only the inventory knows: the plan is of the target.
-      plan: { ...planHost(snapshot, policy, use?.host ?? null), target },
+      plan: { ...planHost(snapshot, policyOf(name), use?.host ?? null), target },
       before: baselineOf(snapshot, hostLimits(snapshot)),
     },
   };

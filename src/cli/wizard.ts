@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { diagnose } from '../diagnose/diagnose.ts';
 import { EVERYTHING } from '../diagnose/focus.ts';
+import type { Fleet } from '../fleet/fleet-file.ts';
 import { type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
 import { packageRoot } from '../host/package-root.ts';
@@ -145,11 +146,22 @@ async function givenOf(console: Console, options: WizardOptions): Promise<Settin
     return snapshot === undefined && !targetGiven ? null : { kind: 'host', target: snapshot ?? target };
   }
   const found = await hostsOf(console, { ...options, inventory });
-  return found.kind === 'failed' ? found : { kind: 'inventory', inventory, limit, hosts: found.hosts };
+  if (found.kind === 'failed') return found;
+  return onePolicy(found) ?? { kind: 'inventory', inventory, limit, fleet: found };
 }
 
-function namedBy({ inventory, limit, target }: WizardOptions): string | Picked {
-  return inventory === undefined ? target : { inventory, limit: limit ?? null, hosts: [] };
+/** It asks for one policy for all hosts. */
+function onePolicy({ file, policies }: Fleet): Failed | null {
+  if (policies === null) return null;
+  return failed({
+    kind: 'usage',
+    message: `${file} says by which policy each host is planned, and the wizard asks for one.`,
+    help: `tasksctl rollout -i ${shellWord(file ?? '')} does what it says; or name the inventories it names.`,
+  });
+}
+
+function namedBy({ inventory, limit, target }: WizardOptions): Parameters<Setting['source']>[0] {
+  return inventory === undefined ? target : { inventory, limit: limit ?? null };
 }
 
 /** Where Ansible looks for one, and what it is called where it is kept beside other things. */
@@ -165,7 +177,7 @@ function likelyInventory(env: Console['io']['env']): string {
 }
 
 /** The options that name the host or hosts, for a command to copy. */
-function sourceWords(options: WizardOptions, of: string | Picked): string[] {
+function sourceWords(options: WizardOptions, of: Parameters<Setting['source']>[0]): string[] {
   const { snapshot, transport, sshConfig, acceptNew, timeout, forks } = options;
   if (snapshot !== undefined) return ['--snapshot', snapshot];
   const hosts =
@@ -210,9 +222,11 @@ class HostWork implements Work {
     return { ok: true, value: source.snapshot };
   }
 
-  async openInventory(inventory: readonly string[]): Promise<Done<readonly InventoryHost[]>> {
+  async openInventory(inventory: readonly string[]): Promise<Done<Fleet>> {
     const found = await hostsOf(this.#console, { ...this.#connection(), inventory });
-    return found.kind === 'failed' ? this.#failed(found.failure) : { ok: true, value: found.hosts };
+    if (found.kind === 'failed') return this.#failed(found.failure);
+    const refused = onePolicy(found);
+    return refused === null ? { ok: true, value: found } : this.#failed(refused.failure);
   }
 
   async readFleet({ hosts }: Picked) {
@@ -264,10 +278,10 @@ class HostWork implements Work {
     const progress = new Progress(io, () => safe`Planning: ${done} of ${hosts.length} hosts`);
     const plans: HostPlan[] = [];
     const unplanned: LostHost[] = [];
-    const groups = new PlanGroups(picked.hosts);
+    const groups = new PlanGroups(picked.hosts.map(({ name }) => name));
     try {
       for (const { host, snapshot } of hosts) {
-        const planned = planOf(host, snapshot(), by);
+        const planned = planOf(host, snapshot(), { policyOf: () => by.policy, profile: by.profile });
         if (planned.kind === 'ok') {
           plans.push(planned.plan);
           groups.add(host.name, planned.plan.plan);
@@ -289,24 +303,23 @@ class HostWork implements Work {
   }
 
   async rollOut(
-    { hosts }: Picked,
+    { hosts, order }: Picked,
     { plans, lost }: FleetPlans,
-    policy: string,
     { waves, maxFail, pause, bake, onFailure }: RolloutChoices,
   ): Promise<Done<number>> {
     const options: RolloutOptions = {
       ...this.#connection(),
-      policy,
+      policy: '',
       profile: [],
-      waves: amounts(waves),
+      ...(waves === null ? {} : { waves: amounts(waves) }),
       maxFail: amount(maxFail),
       ...(bake === null ? {} : { bake: duration(bake) }),
       ...(pause ? { pause } : {}),
       onFailure,
       diff: false,
     };
-    const outcome = await rolloutShown(this.#console, options, policy, async (take) => {
-      const groups = new PlanGroups(hosts);
+    const outcome = await rolloutShown(this.#console, options, order, async (take) => {
+      const groups = new PlanGroups(hosts.map(({ name }) => name));
       for (const plan of plans) {
         groups.add(plan.name, plan.plan);
         await take(plan);

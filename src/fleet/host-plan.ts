@@ -65,34 +65,45 @@ function settingsOf(
 export interface PlanGroup {
   readonly plan: Plan;
   readonly hosts: readonly string[];
+  /** Names of the policies it came from. */
+  readonly policies: readonly string[];
 }
 
-/** Puts plans into groups as they come, in whatever order; keeps one plan of each group. */
+/** Puts plans into groups as they come; keeps one plan of each group. `names` are the hosts in their order. */
 export class PlanGroups {
   readonly #order: ReadonlyMap<string, number>;
-  readonly #groups = new Map<string, { plan: Plan; readonly hosts: string[] }>();
+  readonly #groups = new Map<
+    string,
+    { plan: Plan; first: number; readonly hosts: string[]; readonly policies: Set<string> }
+  >();
 
-  /** `hosts`: all there may be, in the order of the inventory. */
-  constructor(hosts: readonly { readonly name: string }[]) {
-    this.#order = new Map(hosts.map(({ name }, i) => [name, i]));
+  constructor(names: readonly string[]) {
+    this.#order = new Map(names.map((name, i) => [name, i]));
   }
 
   add(name: string, plan: Plan): void {
     const key = planKey(plan);
-    const group = this.#groups.get(key);
-    if (group === undefined) {
-      this.#groups.set(key, { plan, hosts: [name] });
-      return;
+    const at = this.#at(name);
+    const group = this.#groups.get(key) ?? { plan, first: at, hosts: [], policies: new Set() };
+    this.#groups.set(key, group);
+    group.hosts.push(name);
+    group.policies.add(plan.policy.name);
+    // Whichever host was read first, the same one stands for all.
+    if (at < group.first) {
+      group.first = at;
+      group.plan = plan;
     }
-    const at = group.hosts.findIndex((other) => this.#at(other) > this.#at(name));
-    group.hosts.splice(at < 0 ? group.hosts.length : at, 0, name);
-    if (at === 0) group.plan = plan;
   }
 
-  /** The largest first: what stands out comes last. The same whichever host answered first. */
+  /** The largest first: what stands out comes last. */
   all(): readonly PlanGroup[] {
-    const first = ({ hosts: [name = ''] }: PlanGroup): number => this.#at(name);
-    return [...this.#groups.values()].sort((a, b) => b.hosts.length - a.hosts.length || first(a) - first(b));
+    return [...this.#groups.values()]
+      .sort((a, b) => b.hosts.length - a.hosts.length || a.first - b.first)
+      .map(({ plan, hosts, policies }) => ({
+        plan,
+        hosts: hosts.sort((a, b) => this.#at(a) - this.#at(b)),
+        policies: [...policies].sort(),
+      }));
   }
 
   #at(name: string): number {

@@ -1,7 +1,6 @@
 import { basename, dirname } from 'node:path/posix';
-import { hostPlanLine } from '../fleet/host-plan-file.ts';
+import { planLine } from '../fleet/host-plan-file.ts';
 import { DEFAULT_WAVES } from '../fleet/waves.ts';
-import { parsePolicy } from '../plan/policy.ts';
 import { escapeJson, escapeText, safe } from '../report/terminal-escape.ts';
 import type { Done, RolloutChoices, SavedFile, Setting, Work } from './setting.ts';
 import type { At, Goal, State, View, Wanted } from './state.ts';
@@ -49,7 +48,10 @@ function filesOf(wanted: Wanted, goal: Goal, stem: string) {
 function planFile(wanted: Wanted, stem: string): SavedFile {
   return wanted.kind === 'host'
     ? { path: `${stem}.plan.json`, text: escapeJson(`${JSON.stringify(wanted.plan, null, 2)}\n`) }
-    : { path: `${stem}.plan.ndjson`, text: wanted.plans.plans.map(hostPlanLine).join('') };
+    : {
+        path: `${stem}.plan.ndjson`,
+        text: [wanted.picked.order, ...wanted.plans.plans].map(planLine).join(''),
+      };
 }
 
 export function nameView(state: At<'name'>, { fileAt }: Setting): View {
@@ -101,9 +103,7 @@ async function carryOut(state: At<'finishing'>, work: Work): Promise<Done<number
   const { goal, choices } = state;
   if (state.kind === 'host') return goal === 'apply' ? work.apply(state.plan) : ok(0);
   if (goal !== 'rollout' || choices === null) return ok(0);
-  const parsed = parsePolicy(state.policyText, 'the policy');
-  if (!parsed.ok) throw new Error('a policy that was planned by is not valid');
-  return work.rollOut(state.picked, state.plans, parsed.policy.name, choices);
+  return work.rollOut(state.picked, state.plans, choices);
 }
 
 /** The command that does the same without a question. */
@@ -127,11 +127,10 @@ function commandOf(state: At<'finishing'>, setting: Setting): string[] {
   ];
 }
 
-/** Waves always: how far a change goes at once is what a ticket is read for. */
+/** Waves wherever they are chosen: how far a change goes at once is what a ticket is read for. */
 function rolloutWords({ waves, maxFail, pause, bake, onFailure }: RolloutChoices): string[] {
   return [
-    '--waves',
-    waves,
+    ...(waves === null ? [] : ['--waves', waves]),
     ...(maxFail === DEFAULT_CHOICES.maxFail ? [] : ['--max-fail', maxFail]),
     ...(bake === null ? [] : ['--bake', bake]),
     ...(pause ? ['--pause'] : []),

@@ -228,6 +228,7 @@ export function fleetValueView(state: At<'value'> & FleetWanted): View {
 
 export function fleetReviewView(state: FleetWanted, setting: Setting): View {
   const { groups, lost } = state.plans;
+  const hasStages = state.picked.order.stages.some(({ name }) => name !== null);
   const changed = groups.reduce(
     (sum, { plan, hosts }) => sum + (plan.changes.length > 0 ? hosts.length : 0),
     0,
@@ -252,7 +253,7 @@ export function fleetReviewView(state: FleetWanted, setting: Setting): View {
     ]),
     (value) =>
       value === 'rollout'
-        ? { ...state, at: 'rollout', choices: DEFAULT_CHOICES }
+        ? { ...state, at: 'rollout', choices: { ...DEFAULT_CHOICES, ...(hasStages ? { waves: null } : {}) } }
         : toEnd(state, value as Goal),
     fleetPlanText(groups, lost.length, { diff: true, verbose: false }, setting.style()),
   );

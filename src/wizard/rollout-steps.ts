@@ -1,4 +1,11 @@
-import { amountOf, inWaves, parseAmount, parseAmounts } from '../fleet/waves.ts';
+import {
+  amountOf,
+  DEFAULT_WAVES,
+  parseAmount,
+  parseAmounts,
+  type Split,
+  stagesInWaves,
+} from '../fleet/waves.ts';
 import { plural } from '../report/diagnostic-text.ts';
 import { wavesText } from '../report/fleet-text.ts';
 import { wrap } from '../report/layout.ts';
@@ -22,7 +29,7 @@ export function rolloutView(state: At<'rollout'>, setting: Setting): View {
       },
       {
         value: 'waves',
-        name: safe`Waves: ${escapeText(waves)}`,
+        name: safe`Waves: ${waves === null ? safe`as the fleet file says` : escapeText(waves)}`,
         about: safe`How many hosts are done after each wave, as counts or shares.`,
       },
       {
@@ -67,7 +74,7 @@ function whatHappens(state: At<'rollout'>, setting: Setting): SafeText {
   const allowed = failed === null ? 0 : amountOf(failed, hosts.length);
   const { length: lost } = state.plans.lost;
   const lines = [
-    wavesText(inWaves(hosts, { waves: parseAmounts(waves) ?? [] })),
+    wavesIn(state, waves),
     safe`On each host it is one transaction: proven on the live kernel and by a new login, or taken back.`,
     safe`After a wave${bake === null ? safe`` : safe` and ${escapeText(bake)} at work`} each of its hosts is read again: all changes in force, no unit failed, no fork rejected.${pause ? safe` Then you are asked whether to go on.` : safe``}`,
     safe`If a check fails, or ${allowed === 0 ? safe`a host does` : safe`more than ${plural(allowed, 'host')}`}, it stops: ${ON_FAILURE[onFailure]}. It can be gone on with, or taken back.`,
@@ -86,6 +93,14 @@ function whatHappens(state: At<'rollout'>, setting: Setting): SafeText {
   return join([...lines.flatMap((line) => wrap(line, 0, style)), safe``], safe`\n`);
 }
 
+/** Who is in which wave; `waves` as they were chosen. */
+function wavesIn(state: FleetWanted, waves: string | null): SafeText {
+  const amounts = waves === null ? null : parseAmounts(waves);
+  const split: Split | null = amounts === null ? null : { kind: 'until', amounts: [...amounts] };
+  const placed = stagesInWaves(changedHosts(state), state.picked.order.stages, split);
+  return wavesText(placed.map(({ host: { name }, wave, stage }) => ({ name, wave, stage })));
+}
+
 /** Hosts with something to change, in the order of the inventory. */
 function changedHosts({ hosts, plans }: FleetWanted) {
   const changed = new Set(plans.plans.flatMap(({ name, plan }) => (plan.changes.length > 0 ? [name] : [])));
@@ -93,16 +108,15 @@ function changedHosts({ hosts, plans }: FleetWanted) {
 }
 
 export function wavesView(state: At<'waves'>): View {
-  const hosts = changedHosts(state);
   return ask(
     {
       message: safe`Hosts done after each wave:`,
-      initial: state.choices.waves,
+      initial: state.choices.waves ?? DEFAULT_WAVES,
       check: (text) => {
         const waves = parseAmounts(text);
         return waves === null
           ? no('Counts or shares with commas between them, such as 1,10%,50%,100%.')
-          : yes(wavesText(inWaves(hosts, { waves })));
+          : yes(wavesIn(state, text));
       },
     },
     (waves) => ({ ...state, at: 'rollout', choices: { ...state.choices, waves } }),

@@ -1,4 +1,6 @@
+import type { Fleet } from '../fleet/fleet-file.ts';
 import type { HostPlan, PlanGroup } from '../fleet/host-plan.ts';
+import type { FleetOrder } from '../fleet/host-plan-file.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
 import type { RolloutSettings } from '../fleet/journal.ts';
 import type { Profile } from '../measure/profile.ts';
@@ -24,7 +26,7 @@ export interface Setting {
   readonly saved: boolean;
   readonly templates: readonly Template[];
   /** The options that name a host or hosts, for a command to copy. */
-  readonly source: (of: string | Picked) => readonly string[];
+  readonly source: (of: string | Pick<Picked, 'inventory' | 'limit'>) => readonly string[];
   readonly fileAt: (path: string) => 'file' | 'directory' | 'none';
   /** An inventory that is there already; empty: none. */
   readonly likelyInventory: string;
@@ -41,7 +43,7 @@ export type Given =
       readonly inventory: readonly string[];
       readonly limit: string | null;
       /** Of the inventory; those of the limit, where there is one. */
-      readonly hosts: readonly InventoryHost[];
+      readonly fleet: Fleet;
     };
 
 /** A policy of templates/policies/. */
@@ -58,6 +60,8 @@ export interface Picked {
   /** As `--limit` takes it; null: all of them. */
   readonly limit: string | null;
   readonly hosts: readonly InventoryHost[];
+  /** Which of them go first. */
+  readonly order: FleetOrder;
 }
 
 /** A host that could not be read or planned, and why. */
@@ -75,7 +79,8 @@ export interface FleetPlans {
 
 /** How a rollout is to go; texts are as the command line takes them. */
 export interface RolloutChoices {
-  readonly waves: string;
+  /** null: as a fleet file says. */
+  readonly waves: string | null;
   readonly maxFail: string;
   readonly pause: boolean;
   /** null: no time. */
@@ -95,7 +100,7 @@ export interface Measured {
 /** What takes time, or changes something. Failures are told to the operator by whoever does it. */
 export interface Work {
   read(target: string): Promise<Done<Snapshot>>;
-  openInventory(inventory: readonly string[]): Promise<Done<readonly InventoryHost[]>>;
+  openInventory(inventory: readonly string[]): Promise<Done<Fleet>>;
   /** At least one host of them could be read. */
   readFleet(
     picked: Picked,
@@ -115,7 +120,7 @@ export interface Work {
   /** Asks once more, and gives the exit code. */
   apply(plan: Plan): Promise<Done<number>>;
   /** The same. */
-  rollOut(picked: Picked, plans: FleetPlans, policy: string, choices: RolloutChoices): Promise<Done<number>>;
+  rollOut(picked: Picked, plans: FleetPlans, choices: RolloutChoices): Promise<Done<number>>;
   save(files: readonly SavedFile[]): Promise<Done<null>>;
 }
 

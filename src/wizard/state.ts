@@ -1,4 +1,4 @@
-import type { InventoryHost } from '../fleet/inventory.ts';
+import type { Fleet as FleetOfInventory } from '../fleet/fleet-file.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { SafeText } from '../report/terminal-escape.ts';
 import type { HostLimits, LimitRef } from '../snapshot/limits.ts';
@@ -66,7 +66,7 @@ export type Goal = 'dry-run' | 'save' | 'apply' | 'rollout';
 export interface Opened {
   readonly reason: Reason;
   readonly inventory: readonly string[];
-  readonly all: readonly InventoryHost[];
+  readonly fleet: FleetOfInventory;
 }
 
 type Rollout = FleetWanted & { readonly choices: RolloutChoices };

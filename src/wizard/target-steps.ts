@@ -1,3 +1,4 @@
+import { orderOf } from '../fleet/fleet-order.ts';
 import { selectHosts } from '../fleet/host-pattern.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
 import { parseTarget } from '../host/target.ts';
@@ -36,10 +37,10 @@ export function reasonView({ given }: Setting): View {
       const reason = value as Reason;
       if (given === null) return { at: 'where', reason };
       if (given.kind === 'host') return { at: 'reading', reason, target: given.target };
-      const { inventory, limit, hosts } = given;
+      const { inventory, limit, fleet } = given;
       return limit === null
-        ? opened({ reason, inventory, all: hosts })
-        : { at: 'reading-fleet', reason, picked: { inventory, limit, hosts } };
+        ? opened({ reason, inventory, fleet })
+        : pick({ reason, inventory, fleet }, limit, fleet.hosts);
     },
     safe`Nothing is changed before you say so. Back is always there; Ctrl-C leaves.\n`,
   );
@@ -110,24 +111,30 @@ export function openingView({ reason, inventory }: At<'opening'>): View {
     kind: 'work',
     run: async (work) => {
       const done = await work.openInventory(inventory);
-      return done.ok ? ok(opened({ reason, inventory, all: done.value })) : done;
+      return done.ok ? ok(opened({ reason, inventory, fleet: done.value })) : done;
     },
   };
 }
 
 /** Of one host nobody has to choose. */
-function opened({ reason, inventory, all }: Opened): State {
-  return all.length === 1
-    ? { at: 'reading-fleet', reason, picked: { inventory, limit: null, hosts: all } }
-    : { at: 'group', reason, inventory, all };
+function opened(inventory: Opened): State {
+  const { hosts } = inventory.fleet;
+  return hosts.length === 1 ? pick(inventory, null, hosts) : { at: 'group', ...inventory };
+}
+
+/** These hosts are to be read. */
+function pick({ reason, inventory, fleet }: Opened, limit: string | null, hosts: Picked['hosts']): State {
+  const order = orderOf({ ...fleet, hosts });
+  return { at: 'reading-fleet', reason, picked: { inventory, limit, hosts, order } };
 }
 
 export function groupView(state: At<'group'>): View {
-  const { reason, inventory, all } = state;
+  const { reason, inventory, fleet } = state;
+  const { hosts: all } = fleet;
   const groups = [...new Set(all.flatMap(({ groups }) => groups))].sort();
   const choices = groups.flatMap((group): (Choice & { readonly hosts: readonly InventoryHost[] })[] => {
     // What the command at the end will find: a host may have the name of a group.
-    const hosts = selectHosts(all, group);
+    const hosts = selectHosts(all, group, fleet.groups);
     return 'error' in hosts ? [] : [{ value: `of ${group}`, name: countOf(group, hosts), hosts }];
   });
   return ask(
@@ -143,11 +150,9 @@ export function groupView(state: At<'group'>): View {
     (value) => {
       if (value === 'pattern') return { ...state, at: 'pattern' };
       const hosts = choices.find((one) => one.value === value)?.hosts;
-      const picked =
-        hosts === undefined
-          ? { inventory, limit: null, hosts: all }
-          : { inventory, limit: value.replace(/^of /, ''), hosts };
-      return { at: 'reading-fleet', reason, picked };
+      return hosts === undefined
+        ? pick({ reason, inventory, fleet }, null, all)
+        : pick({ reason, inventory, fleet }, value.replace(/^of /, ''), hosts);
     },
   );
 }
@@ -162,8 +167,9 @@ function names(hosts: readonly InventoryHost[]) {
   return escapeText(`${shown.join(', ')}${hosts.length > shown.length ? ', …' : ''}`.replace('…', '...'));
 }
 
-export function patternView({ reason, inventory, all }: At<'pattern'>): View {
-  const select = (text: string) => selectHosts(all, text);
+export function patternView({ reason, inventory, fleet }: At<'pattern'>): View {
+  const { hosts: all } = fleet;
+  const select = (text: string) => selectHosts(all, text, fleet.groups);
   return ask(
     {
       message: safe`Hosts, by names and groups:`,
@@ -178,11 +184,7 @@ export function patternView({ reason, inventory, all }: At<'pattern'>): View {
     },
     (limit) => {
       const hosts = select(limit);
-      return {
-        at: 'reading-fleet',
-        reason,
-        picked: { inventory, limit, hosts: 'error' in hosts ? [] : hosts },
-      };
+      return pick({ reason, inventory, fleet }, limit, 'error' in hosts ? [] : hosts);
     },
   );
 }

@@ -30,7 +30,7 @@ function start(
   return terminal;
 }
 
-describe.skipIf(toolMissing(TMUX) !== null)('the screens', () => {
+describe.skipIf(toolMissing(TMUX) !== null)('the screens', { timeout: 120_000 }, () => {
   beforeAll(() => {
     const cache = join(root, 'node_modules/.cache');
     mkdirSync(cache, { recursive: true });

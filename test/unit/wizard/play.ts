@@ -4,6 +4,7 @@ import { sysctlOrigins } from '../../../src/cli/diagnose.ts';
 import { planOf } from '../../../src/cli/plan-fleet.ts';
 import { diagnose } from '../../../src/diagnose/diagnose.ts';
 import { EVERYTHING } from '../../../src/diagnose/focus.ts';
+import { plainFleet } from '../../../src/fleet/fleet-file.ts';
 import { type HostPlan, PlanGroups } from '../../../src/fleet/host-plan.ts';
 import type { InventoryHost } from '../../../src/fleet/inventory.ts';
 import { parsePolicy } from '../../../src/plan/policy.ts';
@@ -164,7 +165,10 @@ export async function play(
         work(
           'openInventory',
           inventory.join(' '),
-          FLEET.map(({ host }) => host),
+          plainFleet(
+            FLEET.map(({ host }) => host),
+            ['web', 'db'],
+          ),
         ),
       readFleet: ({ hosts }) => {
         const read = fleetOf(snapshot).filter(({ host }) => hosts.some(({ name }) => name === host.name));
@@ -176,11 +180,11 @@ export async function play(
       measure: (targets, ms) => work('measure', `${targets.join(' ')} ${ms}`, measured(snapshot, null)),
       load: (file) => work('load', file, measured(snapshot, file)),
       planFleet: ({ picked, hosts, lost }, by) => {
-        const groups = new PlanGroups(picked.hosts);
+        const groups = new PlanGroups(picked.hosts.map(({ name }) => name));
         const plans: HostPlan[] = [];
         const without: LostHost[] = [];
         for (const { host, snapshot } of hosts) {
-          const made = planOf(host, snapshot(), by);
+          const made = planOf(host, snapshot(), { policyOf: () => by.policy, profile: by.profile });
           if (made.kind === 'failed') {
             without.push({ host, failure: made.failure });
             continue;
