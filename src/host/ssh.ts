@@ -127,7 +127,9 @@ class SshSession {
     }
     const key = JSON.stringify([configFile, destination.host, destination.user, destination.port]);
     const label = above === 0 ? target : `jump host ${destination.host}`;
-    const result = await memory.settings(key, () => readSshSettings(destination, label, configFile));
+    const result = await memory.settings(key, () =>
+      readSshSettings(destination, label, configFile, memory.sshConfig),
+    );
     if (!result.ok) return result.error;
     const { settings } = result;
     const address = settings.hostname.includes(':') ? `[${settings.hostname}]` : settings.hostname;
