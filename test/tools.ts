@@ -21,5 +21,6 @@ export const SHELLCHECK = '/usr/bin/shellcheck';
 /** Not in /usr/sbin where test/lab/install-packages brought it. */
 export const SSHD = oneOf('/usr/sbin/sshd', '/usr/local/sbin/sshd');
 export const CHROMIUM = '/usr/bin/chromium';
+export const SETFATTR = '/usr/bin/setfattr';
 /** Debian has it in /usr/bin. */
 export const PROMTOOL = oneOf('/usr/local/bin/promtool', '/usr/bin/promtool');
