@@ -1,5 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
+const lab = {
+  runner: './test/lab-runner.ts',
+  pool: 'forks',
+  fileParallelism: false,
+  testTimeout: 300_000,
+  hookTimeout: 300_000,
+} as const;
+
 export default defineConfig({
   test: {
     projects: [
@@ -12,18 +20,10 @@ export default defineConfig({
           testTimeout: 30_000,
         },
       },
-      {
-        // Real systemd hosts: one file at a time (they share the machine's cgroup tree), and time to boot.
-        test: {
-          name: 'hosts',
-          include: ['test/hosts/**/*.test.ts', 'test/vm/**/*.test.ts', 'test/lab/**/*.test.ts'],
-          runner: './test/lab-runner.ts',
-          pool: 'forks',
-          fileParallelism: false,
-          testTimeout: 300_000,
-          hookTimeout: 300_000,
-        },
-      },
+      // Real systemd hosts: one file at a time (they share the machine's cgroup tree), and time to boot.
+      { test: { name: 'hosts', include: ['test/hosts/**/*.test.ts', 'test/lab/**/*.test.ts'], ...lab } },
+      // Virtual machines: these share nothing with the others, so both can run at once.
+      { test: { name: 'vms', include: ['test/vm/**/*.test.ts'], ...lab } },
     ],
   },
 });

@@ -1,5 +1,5 @@
 // npm test: types, lint, unit tests, then the tests on real hosts. The last line says how many tests there were.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,23 +19,45 @@ function run(name, command, args) {
   return status === 0;
 }
 
-/** Runs one project of vitest.config.ts and adds up its tests. */
-function tests(project, prefix = []) {
-  const report = join(reports, `${project}.json`);
-  const [command, ...args] = [
-    ...prefix,
-    join(bin, 'vitest'),
-    'run',
-    '--project',
-    project,
-    '--reporter=default',
-    '--reporter=json',
-    `--outputFile.json=${report}`,
-  ];
-  const passed = run(`tests: ${project}`, command, args);
+/** Runs projects of vitest.config.ts at once and adds up their tests. The first one's output is in sight, the others' comes after it. */
+async function tests(projects, prefix = []) {
+  console.log(`\n== tests: ${projects.join(', ')}`);
+  const runs = projects.map((project, n) => {
+    const vitest = [join(bin, 'vitest'), 'run', '--project', project];
+    const report = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportOf(project)}`];
+    const [command, ...args] = [...prefix, ...vitest, ...report];
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: n === 0 ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
+    });
+    const output = [];
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (data) => output.push(data));
+    const ended = new Promise((resolve) => {
+      child.on('error', (error) => {
+        output.push(String(error));
+        resolve(false);
+      });
+      child.on('close', (code) => resolve(code === 0));
+    });
+    return { project, output, ended };
+  });
+  for (const { project, output, ended } of runs) {
+    const passed = await ended;
+    if (output.length > 0)
+      console.log(`\n== tests: ${project}\n${Buffer.concat(output.map((part) => Buffer.from(part)))}`);
+    if (!passed) ok = false;
+    addUp(project, passed);
+  }
+}
+
+function reportOf(project) {
+  return join(reports, `${project}.json`);
+}
+
+function addUp(project, passed) {
   const failedBefore = totals.failed;
   try {
-    for (const file of JSON.parse(readFileSync(report, 'utf8')).testResults) count(file);
+    for (const file of JSON.parse(readFileSync(reportOf(project), 'utf8')).testResults) count(file);
   } catch (error) {
     console.error(`no report of the ${project} tests: ${error}`);
   }
@@ -55,9 +77,9 @@ function count({ status, assertionResults }) {
 run('types', join(bin, 'tsc'), ['-p', '.']);
 run('types of the page', join(bin, 'tsc'), ['-p', 'src/report/html/page']);
 run('lint', join(bin, 'biome'), ['check', '.']);
-tests('unit');
+await tests(['unit']);
 // Real hosts need root and a network of their own; without them the tests say so and are skipped.
-tests('hosts', process.getuid?.() === 0 ? [join(root, 'test/lab/in-lab')] : []);
+await tests(['hosts', 'vms'], process.getuid?.() === 0 ? [join(root, 'test/lab/in-lab')] : []);
 
 rmSync(reports, { recursive: true, force: true });
 console.log(`\n== ${ok ? 'all good' : 'FAILED, see above'}`);
