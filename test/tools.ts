@@ -13,6 +13,8 @@ export function toolMissing(path: string): string | null {
 }
 
 export const CHROMIUM = '/usr/bin/chromium';
+export const TMUX = '/usr/bin/tmux';
+export const LESS = '/usr/bin/less';
 /** Debian has it in /usr/bin. */
 export const PROMTOOL = existsSync('/usr/local/bin/promtool')
   ? '/usr/local/bin/promtool'

@@ -19,7 +19,6 @@ import { type Failed, failed, type Outcome } from './failure.ts';
 import { operatorName } from './operator.ts';
 import type { HostOptions, OutputOptions } from './options.ts';
 import { readPolicy } from './plan.ts';
-import { Progress } from './progress.ts';
 import { readText } from './read-file.ts';
 import { readHost } from './read-host.ts';
 import { readMeasured, useOfHost } from './read-profiles.ts';
@@ -77,7 +76,7 @@ export async function applyShown(console: Console, plan: Plan, options: CarryOut
   const agreed = await agree(console, plan, options);
   if (agreed !== 'yes') return agreed;
 
-  const progress = new Progress(console.io, safe`Applying to ${escapeText(plan.target)}`);
+  const progress = console.progress(safe`Applying to ${escapeText(plan.target)}`);
   let result: ApplyResult;
   try {
     result = await applyPlan(plan, {
@@ -201,7 +200,7 @@ async function rebootAndVerify(
   result: ApplyResult & { kind: 'applied' | 'unchanged' },
 ): Promise<Outcome> {
   if (!console.json) await write(console.io.stderr, applyText(plan, result, console.style));
-  const progress = new Progress(console.io, safe`Rebooting ${escapeText(plan.target)}`);
+  const progress = console.progress(safe`Rebooting ${escapeText(plan.target)}`);
   const timeout = Math.min(options.timeout, REBOOT_CONNECT_SECONDS);
   const connect = connector(console, { ...options, target: plan.target, timeout }, progress);
   try {

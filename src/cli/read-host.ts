@@ -4,14 +4,13 @@ import { connector } from './connector.ts';
 import type { Console } from './console.ts';
 import { failed } from './failure.ts';
 import type { HostOptions } from './options.ts';
-import { Progress } from './progress.ts';
 import type { Source } from './read-source.ts';
 
 /** Reads the host the options name, in one round trip; `asked` is a user or process to find there. */
 export async function readHost(console: Console, options: HostOptions, asked?: Asked): Promise<Source> {
   const { signal } = console.io;
   const timeoutMs = options.timeout * 1000;
-  const progress = new Progress(console.io, safe`Reading ${escapeText(options.target)}`);
+  const progress = console.progress(safe`Reading ${escapeText(options.target)}`);
   try {
     const connected = await connector(console, options, progress, signal)();
     if (!connected.ok) return failed(connected.error);

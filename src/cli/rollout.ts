@@ -30,7 +30,6 @@ import { operatorName } from './operator.ts';
 import { amounts, type ConnectionOptions, type InventoryOptions, type OutputOptions } from './options.ts';
 import { readPolicy } from './plan.ts';
 import { type FleetPlanned, lostJson, planFleet } from './plan-fleet.ts';
-import { Progress } from './progress.ts';
 import type { LostHost } from './read-fleet.ts';
 import { mergedProfile, readMeasured } from './read-profiles.ts';
 import { type HeldRollout, withRollout } from './run-rollout.ts';
@@ -300,7 +299,7 @@ async function check(console: Console, options: RolloutOptions, planHosts: PlanH
 
 /** Text: why it would not go through. */
 async function checkHost(console: Console, options: RolloutOptions, plan: Plan): Promise<string | null> {
-  const progress = new Progress(console.io, safe`Checking`);
+  const progress = console.progress(safe`Checking`);
   progress.pause();
   const startedAt = new Date();
   const result = await applyPlan(plan, {

@@ -12,8 +12,7 @@ import { askYes, canAsk } from './ask-yes.ts';
 import { connector } from './connector.ts';
 import type { Console } from './console.ts';
 import type { ConnectionOptions } from './options.ts';
-import { Progress } from './progress.ts';
-import { tell } from './read-fleet.ts';
+import type { Progress } from './progress.ts';
 
 /** A rollout that is held by this process. */
 export interface HeldRollout {
@@ -32,9 +31,9 @@ export async function withRollout(
 ): Promise<RolloutResult> {
   const { signal } = console.io;
   let ended = 0;
-  const progress = new Progress(console.io, () => safe`Rolling out: ${ended} of ${head.hosts.length} hosts`);
+  const progress = console.progress(() => safe`Rolling out: ${ended} of ${head.hosts.length} hosts`);
   const say = (line: SafeText): void => {
-    if (!console.json) void tell(console, progress, line);
+    void console.aside(safe`${line}\n`);
   };
   const onAbort = (): void => {
     say(
@@ -48,7 +47,7 @@ export async function withRollout(
     planOf: (name) => plans.get(name),
     operator: head.operator,
     timeoutMs: options.timeout * 1000,
-    command: (command, env) => runCommand(console, progress, command, env),
+    command: (command, env) => runCommand(console, command, env),
     proceed: (wave) => proceed(console, progress, wave),
     random: () => randomInt(0x10000),
     run: head.run,
@@ -80,7 +79,6 @@ const COMMAND_TIMEOUT_MS = 15 * 60_000;
 /** Runs a command by sh on this machine; what it prints goes to standard error. Text: what is wrong. */
 function runCommand(
   console: Console,
-  progress: Progress,
   command: string,
   env: Readonly<Record<string, string>>,
 ): Promise<string | null> {
@@ -94,7 +92,7 @@ function runCommand(
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on('line', (line) => {
         if (line.trim() !== '') last = line.trim();
-        if (!console.json) void tell(console, progress, safe`  | ${escapeText(line)}`);
+        void console.aside(safe`  | ${escapeText(line)}\n`);
       });
     }
     child.on('error', (error) => done(error.message));
