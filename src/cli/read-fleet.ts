@@ -33,7 +33,11 @@ export async function readFleet(
     lost.push({ host, failure });
     if (signal.aborted) return;
     const name = console.errorStyle.red(escapeText(host.name));
-    await console.aside(safe`${name}: ${escapeText(failure.message)}\n`);
+    // Most messages begin with the target, which often is the name.
+    const told = failure.message.startsWith(`${host.name}: `)
+      ? failure.message.slice(host.name.length + 2)
+      : failure.message;
+    await console.aside(safe`${name}: ${escapeText(told)}\n`);
   };
   try {
     await eachHost(hosts, { forks: options.forks, stop: () => signal.aborted }, async (host) => {
