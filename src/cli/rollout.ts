@@ -8,7 +8,13 @@ import { selectHosts } from '../fleet/host-pattern.ts';
 import { type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
 import { HostPlanFile } from '../fleet/host-plan-file.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
-import { type JournalHead, type RolloutHost, type RolloutSettings, RolloutState } from '../fleet/journal.ts';
+import {
+  type JournalHead,
+  type JournalRecord,
+  type RolloutHost,
+  type RolloutSettings,
+  RolloutState,
+} from '../fleet/journal.ts';
 import { JournalFile } from '../fleet/journal-file.ts';
 import { type RolloutResult, runRollout } from '../fleet/rollout.ts';
 import { type Amount, amountOf, DEFAULT_WAVES, wavesOf, wavesUntil } from '../fleet/waves.ts';
@@ -128,6 +134,7 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
         options,
         head,
         { verdict: 'done', why: null, state: new RolloutState(head) },
+        [],
         rest,
       );
     }
@@ -351,7 +358,7 @@ interface Going extends HeldRollout {
 async function carryOn(console: Console, options: RolloutOptions, going: Going): Promise<Outcome> {
   const { head, records, journal, plans, rest } = going;
   const result = await withRollout(console, options, { head, journal, plans, records }, runRollout);
-  return finish(console, options, head, result, rest);
+  return finish(console, options, head, result, records, rest);
 }
 
 async function finish(
@@ -359,9 +366,10 @@ async function finish(
   options: Pick<RolloutOptions, 'transport' | 'sshConfig' | 'junit'>,
   head: JournalHead,
   result: RolloutResult,
+  records: readonly JournalRecord[],
   { lost, nothingToDo, refused }: Rest,
 ): Promise<Outcome> {
-  const document = rolloutJson(head, result, { nothingToDo, lost: lostJson(lost) });
+  const document = rolloutJson(head, result, records, { nothingToDo, lost: lostJson(lost) });
   if (options.junit !== undefined) {
     const failure = await writeResult(options.junit, rolloutJunit(document));
     if (failure !== null) return failed(failure);

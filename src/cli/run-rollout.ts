@@ -17,7 +17,8 @@ import type { Progress } from './progress.ts';
 /** A rollout that is held by this process. */
 export interface HeldRollout {
   readonly head: JournalHead;
-  readonly records: readonly JournalRecord[];
+  /** Those there were, to which those that are made are added. */
+  readonly records: JournalRecord[];
   readonly journal: JournalFile;
   readonly plans: HostPlanFile;
 }
@@ -61,7 +62,10 @@ export async function withRollout(
     return await act({
       head,
       records,
-      append: (record) => journal.append(record),
+      append: async (record) => {
+        await journal.append(record);
+        records.push(record);
+      },
       effects,
       interrupted: () => signal.aborted,
       onEvent,
