@@ -1,7 +1,9 @@
-import { displayWidth, keepStart } from '../report/layout.ts';
 import type { Style } from '../report/style.ts';
 import { type SafeText, safe } from '../report/terminal-escape.ts';
 import { type Io, outputWidth } from './terminal.ts';
+
+/** Loaded once there is something to draw: most work is over before that. */
+let layout: typeof import('../report/layout.ts') | null = null;
 
 /** Work shorter than this is not worth a word. */
 const QUIET_MS = 1000;
@@ -44,6 +46,14 @@ export class Progress {
   }
 
   #draw(): void {
+    if (layout === null) {
+      void import('../report/layout.ts').then((loaded) => {
+        layout = loaded;
+        if (this.#pauses === 0) this.#draw();
+      });
+      return;
+    }
+    const { displayWidth, keepStart } = layout;
     const seconds = Math.round((performance.now() - this.#started) / 1000);
     // A line that wraps could not be wiped out; nor does the cursor go behind the last column.
     const room = (outputWidth(this.#io.stderr) ?? 80) - 1;

@@ -6,8 +6,19 @@ import { failed } from './failure.ts';
 import type { HostOptions } from './options.ts';
 import type { Source } from './read-source.ts';
 
-/** Reads the host the options name, in one round trip; `asked` is a user or process to find there. */
-export async function readHost(console: Console, options: HostOptions, asked?: Asked): Promise<Source> {
+export interface Reading {
+  /** A user or process to find on the host. */
+  readonly asked?: Asked;
+  /** Called once the host is at work: the time to load what its answer is for. */
+  readonly meanwhile?: () => Promise<unknown>;
+}
+
+/** Reads the host the options name, in one round trip. */
+export async function readHost(
+  console: Console,
+  options: HostOptions,
+  { asked, meanwhile }: Reading = {},
+): Promise<Source> {
   const { signal } = console.io;
   const timeoutMs = options.timeout * 1000;
   const progress = console.progress(safe`Reading ${escapeText(options.target)}`);
@@ -15,11 +26,14 @@ export async function readHost(console: Console, options: HostOptions, asked?: A
     const connected = await connector(console, options, progress, signal)();
     if (!connected.ok) return failed(connected.error);
     try {
-      const read = await readSnapshot(connected.transport, {
+      const reading = readSnapshot(connected.transport, {
         timeoutMs,
         signal,
         ...(asked === undefined ? {} : { asked }),
       });
+      // Whoever needs it imports it again, and is told then of what went wrong.
+      meanwhile?.().catch(() => {});
+      const read = await reading;
       return read.kind === 'ok' ? { kind: 'ok', snapshot: read.snapshot } : failed(read.error);
     } finally {
       await connected.transport.close();

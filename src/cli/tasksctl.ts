@@ -1,5 +1,4 @@
 import { EXIT } from './exit-code.ts';
-import { showByPager } from './pager.ts';
 import { main } from './program.ts';
 
 const interrupt = new AbortController();
@@ -26,6 +25,7 @@ process.exitCode = await main(process.argv.slice(2), {
   page: async (text) => {
     isPaging = true;
     try {
+      const { showByPager } = await import('./pager.ts');
       return await showByPager(text, env);
     } finally {
       isPaging = false;

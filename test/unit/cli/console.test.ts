@@ -59,15 +59,20 @@ describe('progress', () => {
   afterEach(() => {
     vi.useRealTimers();
   });
+  /** Lets time pass; what is imported with the first line that is drawn takes none of it. */
+  const pass = async (ms: number): Promise<void> => {
+    vi.advanceTimersByTime(ms);
+    await vi.dynamicImportSettled();
+  };
   const open = (options = {}) => new Console(io, { color: 'never', ...options });
 
   it('makes way for whatever else is written, and comes back', async () => {
     const console = open();
     let ended = 0;
     const progress = console.progress(() => safe`Reading: ${ended} of 3 hosts`);
-    vi.advanceTimersByTime(900);
+    await pass(900);
     expect(screen.lines).toEqual(['']);
-    vi.advanceTimersByTime(1100);
+    await pass(1100);
     expect(screen.lines).toEqual(['Reading: 0 of 3 hosts … 2 s']);
     ended++;
     await console.resultLine(safe`web1: 3 % used`);
@@ -75,23 +80,23 @@ describe('progress', () => {
     await console.notice('warning', safe`web2: no permission`);
     await console.aside(safe`web3: no answer\n`);
     await console.failure({ kind: 'timeout', message: 'No answer.' });
-    vi.advanceTimersByTime(3000);
+    await pass(3000);
     const told = ['web1: 3 % used', 'warning: web2: no permission', 'web3: no answer', 'error: No answer.'];
     expect(screen.lines).toEqual([...told, 'Reading: 1 of 3 hosts … 5 s']);
     await console.result(safe`done\n`);
     progress.pause();
-    vi.advanceTimersByTime(3000);
+    await pass(3000);
     expect(screen.lines).toEqual([...told, 'done', '']);
   });
 
-  it('fits into the line, also when the terminal gets narrower, and keeps the time', () => {
+  it('fits into the line, also when the terminal gets narrower, and keeps the time', async () => {
     const progress = open().progress(escapeText(`Reading ${'界'.repeat(30)}.example.net`));
-    vi.advanceTimersByTime(12_000);
+    await pass(12_000);
     expect(screen.lines).toEqual(['Reading 界界界界界界界界界界界… … 12 s']);
     // A terminal that cuts what it has no room for; others break it, which nobody can undo.
     screen.lines = [''];
     screen.columns = 20;
-    vi.advanceTimersByTime(1000);
+    await pass(1000);
     expect(screen.lines).toEqual(['Reading 界… … 13 s']);
     progress.pause();
     expect(screen.lines).toEqual(['']);
@@ -100,14 +105,14 @@ describe('progress', () => {
   it('gives the pager the terminal', async () => {
     const shown: string[] = [];
     const page = async (text: string) => {
-      vi.advanceTimersByTime(5000);
+      await pass(5000);
       shown.push(text, ...screen.lines);
       return true;
     };
     io = { ...io, page };
     const console = open({ pager: true });
     console.progress(safe`Reading web1`);
-    vi.advanceTimersByTime(2000);
+    await pass(2000);
     expect(await console.result(safe`a table\n`, 2)).toEqual({ kind: 'exit', code: 2 });
     expect(shown).toEqual(['a table\n', '']);
   });
@@ -119,7 +124,7 @@ describe('progress', () => {
     Object.assign(io.stderr, { isTTY: true });
     io = { ...io, env: { TERM: 'dumb' } };
     open().progress(safe`Reading web1`);
-    vi.advanceTimersByTime(5000);
+    await pass(5000);
     expect(screen.lines).toEqual(['']);
   });
 });
