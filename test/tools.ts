@@ -21,6 +21,7 @@ export const SHELLCHECK = '/usr/bin/shellcheck';
 /** Not in /usr/sbin where test/lab/install-packages brought it. */
 export const SSHD = oneOf('/usr/sbin/sshd', '/usr/local/sbin/sshd');
 export const CHROMIUM = '/usr/bin/chromium';
+export const SETFATTR = '/usr/bin/setfattr';
 export const TMUX = '/usr/bin/tmux';
 export const LESS = '/usr/bin/less';
 /** Debian has it in /usr/bin. */

@@ -1,6 +1,7 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import { runRecordSchema } from '../apply/run-record.ts';
 import { hostPlanSchema, PlanGroups } from '../fleet/host-plan.ts';
+import { fleetOrderSchema } from '../fleet/host-plan-file.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
 import { parseJournal } from '../fleet/journal.ts';
 import { parseProfile, type Trace } from '../measure/load-profile.ts';
@@ -218,8 +219,8 @@ class Collected {
         this.#runs.push({ schema: 'tasksctl/rollout-journal/1', head, records });
         return null;
       }
-      case 'tasksctl/host-plan/1':
-        return this.#hostPlans(text);
+      case 'tasksctl/fleet-order/1':
+        return this.#hostPlans(text, missing);
     }
     const document = parsed(text);
     return document === undefined ? this.#measured(text) : this.#document(document, text, missing);
@@ -257,14 +258,21 @@ class Collected {
     return this.#measured(text);
   }
 
-  /** A saved plan of a fleet, a line for each host. */
-  #hostPlans(text: string): string | null {
-    const groups = new PlanGroups();
-    for (const [index, line] of text.trimEnd().split('\n').entries()) {
+  /** A saved plan of a fleet: a line of what its hosts have in common, then one for each. */
+  #hostPlans(text: string, missing: string[]): string | null {
+    const [first = '', ...lines] = text.trimEnd().split('\n');
+    const order = fleetOrderSchema.safeParse(parsed(first));
+    if (!order.success) return 'is no valid plan of a fleet';
+    const names = order.data.stages.flatMap(({ hosts }) => hosts);
+    const groups = new PlanGroups(names);
+    const planned = new Set<string>();
+    for (const [index, line] of lines.entries()) {
       const host = hostPlanSchema.safeParse(parsed(line));
-      if (!host.success) return `line ${index + 1}: this is no plan of a host`;
+      if (!host.success) return `line ${index + 2}: this is no plan of a host`;
       groups.add(host.data.name, host.data.plan);
+      planned.add(host.data.name);
     }
+    missing.push(...names.filter((name) => !planned.has(name)).map((name) => `there is no plan of ${name}`));
     for (const { hosts, plan } of groups.all()) this.#plan(hosts, plan);
     return null;
   }

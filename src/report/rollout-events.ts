@@ -3,16 +3,20 @@ import { plural } from './diagnostic-text.ts';
 import type { RunEvent } from './run-events.ts';
 
 /** What of a rollout's head its events tell. */
-export type RolloutHead = Pick<JournalHead, 'run' | 'startedAt' | 'operator' | 'policy'> & {
-  readonly hosts: readonly Pick<RolloutHost, 'name' | 'wave'>[];
+export type RolloutHead = Pick<JournalHead, 'run' | 'startedAt' | 'operator'> & {
+  readonly hosts: readonly Pick<RolloutHost, 'name' | 'policy' | 'wave' | 'stage'>[];
 };
 
 /** What happened in a rollout, in order: its waves, what became of each host, its gates, and how it ended. */
 export function rolloutEvents(head: RolloutHead, records: readonly JournalRecord[]): RunEvent[] {
-  const { run: rollout, startedAt, operator, policy, hosts } = head;
+  const { run: rollout, startedAt, operator, hosts } = head;
+  const policies = [...new Set(hosts.map(({ policy }) => policy))].sort();
   const waves = 1 + Math.max(-1, ...hosts.map(({ wave }) => wave));
   const waveOf = new Map(hosts.map(({ name, wave }) => [name, wave]));
-  const of = (wave: number): string => `rollout, wave ${wave + 1} of ${waves}`;
+  const of = (wave: number): string => {
+    const stage = hosts.find((host) => host.wave === wave)?.stage ?? null;
+    return `rollout, wave ${wave + 1} of ${waves}${stage === null ? '' : ` (${stage})`}`;
+  };
   const whole = (
     at: string,
     tone: RunEvent['tone'],
@@ -22,7 +26,7 @@ export function rolloutEvents(head: RolloutHead, records: readonly JournalRecord
   const events = [
     whole(startedAt, 'good', 'rollout: begun', [
       `by ${operator}`,
-      `policy ${policy}, ${plural(hosts.length, 'host')} in ${plural(waves, 'wave')}`,
+      `policy ${policies.join(', ')}: ${plural(hosts.length, 'host')} in ${plural(waves, 'wave')}`,
     ]),
   ];
   const begunWaves = new Set<number>();

@@ -19,12 +19,13 @@ export const rolloutSchema = z.strictObject({
   why: z.string().nullable(),
   startedAt: z.string(),
   operator: z.string(),
-  policy: z.string(),
   hosts: z.array(
     z.strictObject({
       name: z.string(),
       target: z.string(),
+      policy: z.string().describe('The name of the one its plan is by'),
       wave: z.number().int().describe('From 1'),
+      stage: z.string().nullable().describe('The hosts of its wave, as a fleet file names them'),
       state: z.enum([
         'waiting',
         'applying',
@@ -59,13 +60,14 @@ export function rolloutJson(
     why,
     startedAt: head.startedAt,
     operator: head.operator,
-    policy: head.policy,
-    hosts: head.hosts.map(({ name, target, wave }) => {
+    hosts: head.hosts.map(({ name, target, policy, wave, stage }) => {
       const host = state.of(name);
       return {
         name,
         target,
+        policy,
         wave: wave + 1,
+        stage,
         state: host.kind,
         run: 'run' in host ? host.run : null,
         detail: 'detail' in host ? host.detail : '',
@@ -84,6 +86,7 @@ export const fleetPlanSchema = z.strictObject({
     .array(
       z.strictObject({
         hosts: z.array(z.string()),
+        policies: z.array(z.string()).describe('Names of the policies that come to this plan'),
         plan: planSchema.describe('That of the first of the hosts; those of the others do the same'),
       }),
     )
@@ -101,7 +104,11 @@ export function fleetPlanJson(
 ): z.infer<typeof fleetPlanSchema> {
   return {
     schema: 'tasksctl/fleet-plan/1',
-    groups: groups.map(({ hosts, plan }) => ({ hosts: [...hosts], plan })),
+    groups: groups.map(({ hosts, policies, plan }) => ({
+      hosts: [...hosts],
+      policies: [...policies],
+      plan,
+    })),
     lost: [...lost],
     failed: [...failed],
   };

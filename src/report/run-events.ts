@@ -139,11 +139,11 @@ function ofApply({ target, result }: z.infer<typeof applySchema>): RunEvent {
 }
 
 function ofRollout(document: z.infer<typeof rolloutSchema>): RunEvent[] {
-  const { run, verdict, why, startedAt, operator, policy, lost, timeline } = document;
+  const { run, verdict, why, startedAt, operator, lost, timeline } = document;
   // Without a run nothing was begun.
   if (run === null) return [];
-  const hosts = document.hosts.map(({ name, wave }) => ({ name, wave: wave - 1 }));
-  const events = rolloutEvents({ run, startedAt, operator, policy, hosts }, timeline);
+  const hosts = document.hosts.map((host) => ({ ...host, wave: host.wave - 1 }));
+  const events = rolloutEvents({ run, startedAt, operator, hosts }, timeline);
   events.push(
     ...lost.map(({ name, error }): RunEvent => {
       const details = [error.message];

@@ -100,9 +100,16 @@ describe('report', () => {
     });
     const saved = join(dir, 'fleet.ndjson');
     const hosts = [host('web1', one.changes), host('web2', []), host('web3', one.changes)];
-    writeFileSync(saved, hosts.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    const order = {
+      ...{ schema: 'tasksctl/fleet-order/1', maxUnavailable: [] },
+      stages: [{ name: null, hosts: ['web1', 'web2', 'web3', 'db1'], split: null }],
+    };
+    const write = (...all: unknown[]) =>
+      writeFileSync(saved, all.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    write(order, ...hosts);
     const lines = await runCli(['report', saved, '--markdown', '-']);
     expect(lines.code).toBe(0);
+    expect(lines.stderr).toContain('there is no plan of db1');
     expect(lines.stdout.match(/^## .*/gm)).toEqual([
       '## Plan for web1, web3 by policy default',
       '## Plan for web2 by policy default',
@@ -114,7 +121,7 @@ describe('report', () => {
     const printed = join(dir, 'fleet.json');
     const fleet = {
       schema: 'tasksctl/fleet-plan/1',
-      groups: [{ hosts: ['web1', 'web2', 'web3', 'web4', 'web5'], plan: one }],
+      groups: [{ hosts: ['web1', 'web2', 'web3', 'web4', 'web5'], policies: ['default'], plan: one }],
       lost: [{ name: 'db1', target: 'db1', error: { kind: 'timeout', message: 'no answer\x1b[2J' } }],
       failed: [{ name: 'web2', detail: 'the disk is full' }],
     };
@@ -124,9 +131,9 @@ describe('report', () => {
     expect(stderr).toContain('fleet.json: there is no plan of db1: no answer\\x1b[2J');
     expect(stderr).toContain('fleet.json: web2 would refuse its plan: the disk is full');
 
-    writeFileSync(saved, `${JSON.stringify(hosts[0])}\n{}\n`);
+    write(order, hosts[0], {});
     expect((await runCli(['report', saved, '--html', '-'])).stderr).toContain(
-      'line 2: this is no plan of a host',
+      'line 3: this is no plan of a host',
     );
   });
 
@@ -138,10 +145,10 @@ describe('report', () => {
       ...{ onFailure: 'stop', gateCommand: null, reboot: false, drain: null, undrain: null },
       deadManSeconds: null,
     };
-    const hosts = [{ name: 'web1', target: 'web1', groups: [], wave: 0 }];
+    const hosts = [{ name: 'web1', target: 'web1', groups: [], policy: 'default', wave: 0, stage: null }];
     const head = { schema: 'tasksctl/rollout-journal/1', run, startedAt: at, operator: 'alice@desk' };
     const lines = [
-      { ...head, policy: 'default', settings, hosts },
+      { ...head, settings, hosts },
       { what: 'apply', at, host: 'web1', run },
       { what: 'applied', at: '2026-06-01T03:15:04Z', host: 'web1', run, outcome: 'applied', detail: '' },
     ].map((line) => `${JSON.stringify(line)}\n`);

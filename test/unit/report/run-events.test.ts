@@ -50,6 +50,7 @@ const verify = (holds: boolean, kind: string) => ({
 describe('runEvents', () => {
   const at = (second: number) => new Date(Date.UTC(2026, 5, 1, 3, 15, second)).toISOString();
   const own = (n: number) => `20260601T03150${n}Z-0000`;
+  const named = (name: string) => ({ name, target: name, policy: 'default', stage: null });
   const rollout = {
     schema: 'tasksctl/rollout/1',
     run,
@@ -57,11 +58,10 @@ describe('runEvents', () => {
     why: 'the gate after wave 2 failed',
     startedAt: at(0),
     operator: 'alice@desk',
-    policy: 'default',
     hosts: [
-      { name: 'web1', target: 'web1', wave: 1, state: 'applied', run: own(1), detail: '' },
-      { name: 'web2', target: 'web2', wave: 2, state: 'failed', run: null, detail: 'disk full' },
-      { name: 'web3', target: 'web3', wave: 2, state: 'applied', run: own(5), detail: '' },
+      { ...named('web1'), wave: 1, state: 'applied', run: own(1), detail: '' },
+      { ...named('web2'), wave: 2, state: 'failed', run: null, detail: 'disk full' },
+      { ...named('web3'), wave: 2, state: 'applied', run: own(5), detail: '' },
     ],
     nothingToDo: [],
     lost: [{ name: 'web4', target: 'web4', error: { kind: 'timeout', message: 'no answer' } }],
@@ -92,7 +92,7 @@ describe('runEvents', () => {
   it('tells of the waves, hosts, reboots and gates of a rollout, in order', () => {
     const wave2 = 'rollout, wave 2 of 2';
     expect(told(rollout)).toEqual([
-      [null, 'good', 'rollout: begun', 'by alice@desk', 'policy default, 3 hosts in 2 waves'],
+      [null, 'good', 'rollout: begun', 'by alice@desk', 'policy default: 3 hosts in 2 waves'],
       ['web4', 'bad', 'rollout: not read', 'no answer'],
       [null, 'good', 'rollout, wave 1 of 2: begun', '1 host'],
       ['web1', 'good', 'rollout, wave 1 of 2: applied', 'a'],
@@ -117,7 +117,7 @@ describe('runEvents', () => {
     const { timeline, hosts } = rollout;
     const head = {
       ...{ schema: 'tasksctl/rollout-journal/1', run, startedAt: at(0), operator: 'alice@desk' },
-      ...{ policy: 'default', hosts: hosts.map((host) => ({ ...host, wave: host.wave - 1 })) },
+      hosts: hosts.map((host) => ({ ...host, wave: host.wave - 1 })),
     };
     const journal = { schema: 'tasksctl/rollout-journal/1', head, records: timeline };
     expect(told(journal)).toEqual(told({ ...rollout, lost: [] }));
@@ -137,6 +137,8 @@ describe('runEvents', () => {
       [null, 'warn', 'rollout: rolled back'],
     ]);
     expect(told({ ...short, run: null, timeline: [] })).toEqual([]);
+    const canary = rollout.hosts.map((host) => ({ ...host, stage: host.wave === 1 ? 'canary' : null }));
+    expect(told({ ...rollout, hosts: canary })[3]?.[2]).toBe('rollout, wave 1 of 2 (canary): applied');
   });
 
   it.each([
