@@ -49,7 +49,7 @@ export async function readFleet(
   } finally {
     progress.pause();
   }
-  return lost;
+  return lost.sort((a, b) => hosts.indexOf(a.host) - hosts.indexOf(b.host));
 }
 
 async function readOne(

@@ -94,8 +94,22 @@ describe.skipIf(missing !== null)('the bundle in a terminal', () => {
   let terminal: Terminal;
   const tasksctl = (argv: string): string => `'${process.execPath}' '${program}' ${argv}`;
   const start = (command: string, env: Readonly<Record<string, string>> = {}): Terminal => {
-    terminal = new Terminal(command, env);
+    const unset = ['LESS', 'LESSSECURE', 'LV', 'PAGER', 'TASKSCTL_PAGER', 'NO_COLOR', 'SUDO_UID'];
+    terminal = new Terminal(
+      [
+        ...['env', ...unset.flatMap((name) => ['-u', name])],
+        ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
+        ...['sh', '-c', `trap : INT\n${command}\ncode=$?\necho '[ended]'\nexit $code`],
+      ],
+      mkdtempSync(join(dir, 'terminal-')),
+      { columns: 80, rows: 24 },
+    );
     return terminal;
+  };
+  /** The exit code, once all of the output is on the screen and the terminal is as it was. */
+  const ended = async (): Promise<string> => {
+    await terminal.shows(/^\[ended\]$/m);
+    return terminal.ended();
   };
   afterEach(() => terminal.close());
   const source = `--snapshot '${example}'`;
@@ -112,13 +126,13 @@ describe.skipIf(missing !== null)('the bundle in a terminal', () => {
     screen.keys('g');
     await screen.shows(/^:$/m);
     screen.keys('q');
-    expect(await screen.ended()).toBe(2);
+    expect(await ended()).toBe('2');
     expect(screen.text()).not.toMatch(/rror|nterrupted/);
   });
 
   it('shows what fits at once, in colour, below what is on the screen', async () => {
     const screen = start(tasksctl(`status --over 95% ${source}`));
-    expect(await screen.ended()).toBe(0);
+    expect(await ended()).toBe('0');
     expect(screen.screen()).toMatch(/^note: 2 warnings/);
     expect(screen.screen()).toMatch(/^user-1000\.slice +█/m);
     expect(screen.screen()).not.toContain('[3');
@@ -138,7 +152,7 @@ describe.skipIf(missing !== null)('the bundle in a terminal', () => {
       `${lint} | tail -n 1`,
     ];
     const screen = start(commands.join('\n'), { PAGER: "sed 's/^/paged: /'" });
-    expect(await screen.ended()).toBe(0);
+    expect(await ended()).toBe('0');
     const sums = screen.text().match(/^.*2 warnings\.$|^.*"diagnostics": \[$/gm);
     const plain = '2 warnings.';
     expect(sums).toEqual([
@@ -152,7 +166,7 @@ describe.skipIf(missing !== null)('the bundle in a terminal', () => {
     const plan = tasksctl(`plan --no-diff --detailed-exitcode ${source}`);
     const runs = pagers.map((pager) => `PAGER='${pager}' ${plan}; echo "code $?"`);
     const screen = start(`${runs.join('\n')}\nPATH=/nowhere ${plan}; echo "code $?"`);
-    await screen.ended();
+    await ended();
     const told = screen.text().match(/^Plan: 2 changes|^code .*|EPIPE|fault of tasksctl/gm);
     const whole = 'Plan: 2 changes';
     expect(told).toEqual([
@@ -166,7 +180,7 @@ describe.skipIf(missing !== null)('the bundle in a terminal', () => {
     const PAGER = 'env | grep -E "^(LESS|LV)" | sort';
     const lint = tasksctl(`lint ${source}`);
     const screen = start(`SUDO_UID=1000 ${lint}\nLESS=S ${lint}`, { PAGER });
-    await screen.ended();
+    await ended();
     expect(screen.screen()).toMatch(/^LESS=FRX\nLESSSECURE=1\nLV=-c\nLESS=S\nLV=-c$/m);
   });
 
@@ -175,7 +189,7 @@ describe.skipIf(missing !== null)('the bundle in a terminal', () => {
     const hostile = join(dir, 'hostile.json');
     writeFileSync(hostile, text);
     const screen = start(tasksctl(`lint --snapshot '${hostile}'`));
-    await screen.ended();
+    await ended();
     expect(screen.screen()).toContain('TasksMax=\\x1b[2J\\u202e4K');
   });
 });
