@@ -68,10 +68,17 @@ function isSame(a: SnapshotFile, b: SnapshotFile): boolean {
   );
 }
 
+// Unlike Buffer.from() it takes no small share of a large piece of memory, all of which would be kept along with it.
+const encoder = new TextEncoder();
+
 function entryOf(file: SnapshotFile): FileEntry {
   const { path, type, mode, uid, gid, size, target, text, base64, problem } = file;
   const content =
-    text !== undefined ? Buffer.from(text) : base64 !== undefined ? Buffer.from(base64, 'base64') : undefined;
+    text !== undefined
+      ? encoder.encode(text)
+      : base64 !== undefined
+        ? Buffer.from(base64, 'base64')
+        : undefined;
   return {
     path,
     type,
