@@ -14,8 +14,10 @@ export function fileEntriesOf({ files }: Snapshot): FileEntry[] {
   return files.map((file) => {
     const same = known.get(file.path)?.find((version) => isSame(version.file, file));
     if (same !== undefined) return same.entry;
-    const entry = entryOf(file);
-    keep(file, entry);
+    // To the last character: the caller may change the snapshot, whose strings may also be parts of much longer ones.
+    const copy = structuredClone(file);
+    const entry = entryOf(copy);
+    keep(copy, entry);
     return entry;
   });
 }
@@ -43,8 +45,7 @@ function keep(file: SnapshotFile, entry: FileEntry): void {
   }
   const versions = known.get(file.path) ?? [];
   known.set(file.path, versions);
-  // A copy, for a snapshot may be changed by whoever has it.
-  versions.unshift({ file: { ...file }, entry });
+  versions.unshift({ file, entry });
   const dropped = versions.length > MOST_VERSIONS ? versions.pop() : undefined;
   if (dropped !== undefined) charactersKnown -= costOf(dropped.file);
 }

@@ -142,7 +142,9 @@ export function namedUserSlices(ctx: ResolveContext): readonly string[] {
   const index = unitIndex(ctx);
   let slices = named.get(index);
   if (slices === undefined) {
-    const names = ctx.unitPath.flatMap((directory) => ctx.tree.list(directory));
+    const names = ctx.unitPath.flatMap((directory) =>
+      ctx.tree.list(directory).filter((name) => name.startsWith('user-')),
+    );
     slices = [
       ...new Set(names.flatMap((name) => /^(user-[0-9]{1,10}\.slice)(?:\.d)?$/.exec(name)?.[1] ?? [])),
     ];

@@ -30,16 +30,18 @@ const MAX_LINKS = 40;
 
 const NULL_DEVICE: FileEntry = { path: '/dev/null', type: 'other', mode: 0o666, uid: 0, gid: 0, size: 0 };
 
-/** Names in a directory, with their entries where they have one. */
-type Names = Map<string, FileEntry | undefined>;
-
-/** Names of directories in byte order, once they were asked for. */
-const sorted = new WeakMap<ReadonlyMap<string, unknown>, readonly string[]>();
+/** What is in a directory. */
+interface Directory {
+  /** Names, with their entries where they have one. */
+  readonly children: Map<string, FileEntry | undefined>;
+  /** The names in byte order, once they were asked for. */
+  sorted: readonly string[] | null;
+}
 
 /** All that is made of a tree's entries, for a tree that is mostly the same. */
 interface TreeParts {
   readonly entries: ReadonlyMap<string, FileEntry>;
-  readonly directories: ReadonlyMap<string, Names>;
+  readonly directories: ReadonlyMap<string, Directory>;
   readonly realDirectories: Map<string, string | null>;
   readonly links: boolean;
 }
@@ -50,7 +52,7 @@ interface TreeParts {
  */
 export class FileTree {
   readonly #entries: ReadonlyMap<string, FileEntry>;
-  readonly #directories: ReadonlyMap<string, Names>;
+  readonly #directories: ReadonlyMap<string, Directory>;
   /** Directories with their links resolved, null for a loop. */
   readonly #realDirectories: Map<string, string | null>;
   /** Whether any entry is a link: only then need paths be walked component by component. */
@@ -106,19 +108,15 @@ export class FileTree {
   list(dir: string): readonly string[] {
     const real = this.#walk(dir, true);
     if (real === undefined) return [];
-    const children = this.#directories.get(real);
-    if (children === undefined) return [];
-    let names = sorted.get(children);
-    if (names === undefined) {
-      names = [...children.keys()].sort(compareBytes);
-      sorted.set(children, names);
-    }
-    return names;
+    const directory = this.#directories.get(real);
+    if (directory === undefined) return [];
+    directory.sorted ??= [...directory.children.keys()].sort(compareBytes);
+    return directory.sorted;
   }
 
   /** The entry `name` in a directory whose links are resolved, itself not followed. */
   child(realDir: string, name: string): FileEntry | undefined {
-    return this.#directories.get(realDir)?.get(name);
+    return this.#directories.get(realDir)?.children.get(name);
   }
 
   /** Every entry, in the order given. */
@@ -219,7 +217,7 @@ export class FileTree {
 
 function partsOf(all: Iterable<FileEntry>): TreeParts {
   const entries = new Map<string, FileEntry>();
-  const directories = new Map<string, Names>();
+  const directories = new Map<string, Directory>();
   let links = false;
   for (const entry of all) {
     entries.set(entry.path, entry);
@@ -231,17 +229,17 @@ function partsOf(all: Iterable<FileEntry>): TreeParts {
 
 /** `shared`: directories that another tree has too, which are copied before they are changed. */
 function addToParents(
-  directories: Map<string, Names>,
+  directories: Map<string, Directory>,
   entry: FileEntry,
-  shared?: ReadonlyMap<string, Names>,
+  shared?: ReadonlyMap<string, Directory>,
 ): void {
   let child = entry.path;
   while (child !== '/') {
     const { parent, name } = split(child);
     const known = directories.has(parent);
-    const names = namesToChange(directories, parent, shared);
-    if (child === entry.path) names.set(name, entry);
-    else if (!names.has(name)) names.set(name, undefined);
+    const { children } = toChange(directories, parent, shared);
+    if (child === entry.path) children.set(name, entry);
+    else if (!children.has(name)) children.set(name, undefined);
     if (known) return;
     child = parent;
   }
@@ -251,20 +249,20 @@ function removeFromParents(
   {
     entries,
     directories,
-  }: { readonly entries: TreeParts['entries']; readonly directories: Map<string, Names> },
+  }: { readonly entries: TreeParts['entries']; readonly directories: Map<string, Directory> },
   path: string,
-  shared: ReadonlyMap<string, Names>,
+  shared: ReadonlyMap<string, Directory>,
 ): void {
   let child = path;
   while (child !== '/') {
     const { parent, name } = split(child);
-    const names = namesToChange(directories, parent, shared);
+    const { children } = toChange(directories, parent, shared);
     if (directories.has(child)) {
-      names.set(name, undefined);
+      children.set(name, undefined);
       return;
     }
-    names.delete(name);
-    if (names.size > 0) return;
+    children.delete(name);
+    if (children.size > 0) return;
     // Without an entry of its own a directory is there for what is in it alone.
     directories.delete(parent);
     if (entries.has(parent)) return;
@@ -272,14 +270,17 @@ function removeFromParents(
   }
 }
 
-function namesToChange(
-  directories: Map<string, Names>,
+function toChange(
+  directories: Map<string, Directory>,
   dir: string,
-  shared?: ReadonlyMap<string, Names>,
-): Names {
-  const names = directories.get(dir);
-  if (names !== undefined && names !== shared?.get(dir)) return names;
-  const own: Names = new Map(names);
+  shared?: ReadonlyMap<string, Directory>,
+): Directory {
+  const directory = directories.get(dir);
+  if (directory !== undefined && directory !== shared?.get(dir)) {
+    directory.sorted = null;
+    return directory;
+  }
+  const own: Directory = { children: new Map(directory?.children), sorted: null };
   directories.set(dir, own);
   return own;
 }

@@ -165,8 +165,10 @@ export class UnitIndex {
 
   #addToNames(name: string): void {
     const file = this.#follow(name);
-    if (typeof file === 'string' || isNullOrMissing(this.#tree, file.path)) return;
+    if (typeof file === 'string') return;
     const target = baseName(file.path);
+    const isPlain = this.#plain.has(target) && this.#targets.get(target) === file.path;
+    if (!isPlain && isNullOrMissing(this.#tree, file.path)) return;
     if (target === name) {
       push(this.#namesOf, target, name);
       return;
