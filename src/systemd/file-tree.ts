@@ -174,7 +174,21 @@ export class FileTree {
     const dir = this.#realDirectory(path.slice(0, slash));
     if (dir === undefined) return undefined;
     const real = `${dir}/${name}`;
-    return followLast && this.#entries.get(real)?.type === 'symlink' ? this.#walkAll(real, true) : real;
+    const entry = followLast ? this.#entries.get(real) : undefined;
+    if (entry?.type !== 'symlink' || entry.target === undefined) return real;
+    return this.#oneLink(dir, entry.target) ?? this.#walkAll(real, true);
+  }
+
+  /** Where a link in the directory `dir` leads to; undefined where that takes a closer look. Most lead to no other link. */
+  #oneLink(dir: string, target: string): string | undefined {
+    const slash = target.lastIndexOf('/');
+    const name = target.slice(slash + 1);
+    if (name === '' || name === '.' || name === '..') return undefined;
+    const parent = target.slice(0, Math.max(slash, 0));
+    const realParent = this.#realDirectory(target.startsWith('/') ? parent : `${dir}/${parent}`);
+    if (realParent === undefined) return undefined;
+    const real = `${realParent}/${name}`;
+    return this.#entries.get(real)?.type === 'symlink' ? undefined : real;
   }
 
   /** Directories are asked for again and again; without the final slash of `/`. */

@@ -74,7 +74,7 @@ export class UnitIndex {
     for (const [rank, dir] of ctx.unitPath.entries()) {
       const realDir = this.#tree.realPath(dir) ?? dir;
       for (const name of this.#tree.list(dir)) {
-        if (name.endsWith('.d')) this.#addDropInDir(`${realDir}/${name}`, rank, name.slice(0, -2));
+        if (name.endsWith('.d')) this.#addDropInDir(realDir, name, rank);
         else if (!this.#targets.has(name)) this.#addEntry(dir, realDir, name, searchPath);
       }
     }
@@ -119,15 +119,20 @@ export class UnitIndex {
     }
   }
 
-  #addDropInDir(path: string, rank: number, name: string): void {
+  #addDropInDir(realDir: string, dirName: string, rank: number): void {
+    const name = dirName.slice(0, -2);
     if (parseUnitName(name) === null && !isUnitType(name)) return;
-    if (this.#ctx.capabilities.loading.typedEntries) {
-      const entry = this.#tree.get(path);
-      // systemd stats the link's text as it stands, which for a relative one means from its working directory, /.
-      if (entry?.type === 'symlink' && !this.#tree.isDirectory(`/${entry.target ?? ''}`)) {
-        if (this.#tree.isDirectory(path)) push(this.ignoredDropInLinks, name, path);
-        return;
-      }
+    const path = `${realDir}/${dirName}`;
+    const entry = this.#tree.child(realDir, dirName);
+    if (entry?.type !== 'symlink') {
+      if (entry === undefined || entry.type === 'directory') push(this.#dropInDirs, name, { rank, path });
+      return;
+    }
+    // systemd stats the link's text as it stands, which for a relative one means from its working directory, /.
+    const { typedEntries } = this.#ctx.capabilities.loading;
+    if (typedEntries && !this.#tree.isDirectory(`/${entry.target ?? ''}`)) {
+      if (this.#tree.isDirectory(path)) push(this.ignoredDropInLinks, name, path);
+      return;
     }
     const real = this.#tree.realPath(path);
     if (real === undefined) push(this.#dropInDirs, name, { rank, path: null });
