@@ -163,19 +163,20 @@ function defineWizard(program: Command, run: Run): void {
     .command('wizard')
     .summary('asks step by step, and ends with the command that does the same')
     .description(
-      'Reads a host, shows who is near a limit, measures or takes a template, recommends limits with their reasons, shows the plan, and applies it if you say so. Back is always there, Ctrl-C leaves, and what was chosen is printed as a command at the end.',
+      'Reads a host or those of an inventory, shows who is near a limit, measures or takes a template, recommends limits with their reasons, shows the plan, and applies it or rolls it out in waves if you say so. Back is always there, Ctrl-C leaves, and what was chosen is printed as a command at the end.',
     )
     .option('--plain', 'numbered questions on plain lines, for screen readers');
-  addColorOptions(addSourceOptions(command))
+  addColorOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(
       'after',
       `
 Exit codes: 0 done, 130 left by Ctrl-C, 1 without a terminal; after applying
-those of apply.
+those of apply, after a rollout those of rollout.
 
 Examples:
   tasksctl wizard                          asks for the host, too
   tasksctl wizard -t admin@web1
+  tasksctl wizard -i hosts.ini --limit web
   tasksctl wizard --snapshot web1.json     what would be done there
   tasksctl wizard --plain`,
     )
@@ -321,8 +322,10 @@ Examples:
   tasksctl plan --snapshot web1.json --detailed-exitcode
   tasksctl plan -i hosts.ini --limit 'web:!db'    hosts with the same plan once`,
     )
-    .action((options: PlanOptions) =>
-      run(options, async (...args) => (await import('./plan.ts')).plan(...args)),
+    .action((options: Omit<PlanOptions, 'policyGiven'>) =>
+      run({ ...options, policyGiven: isGiven(command, 'policy') }, async (...args) =>
+        (await import('./plan.ts')).plan(...args),
+      ),
     );
 }
 
@@ -404,7 +407,7 @@ function defineRollout(program: Command, run: Run): void {
     )
     .option(
       '--max-unavailable <group=n>',
-      'of this group work on no more than n hosts at once; may be repeated',
+      'of this group (all: of all) work on no more than n hosts at once; may be repeated',
       groupMaximum,
     )
     .option('--bake <time>', 'let each wave work for so long before its checks: 90s, 10m', duration)
@@ -418,7 +421,7 @@ function defineRollout(program: Command, run: Run): void {
         .choices(['stop', 'rollback-wave', 'rollback-all'])
         .default('stop'),
     )
-    .option('--reboot', 'reboot hosts where a change waits for it, and verify')
+    .option('--reboot', 'reboot hosts where a change is pending, and verify')
     .option('--drain <command>', 'run here before a host is rebooted, with TASKSCTL_HOST and TASKSCTL_TARGET')
     .option('--undrain <command>', 'the same after it is back and verified')
     .option('--dead-man <seconds>', 'how long a new login may take to confirm', positiveSeconds)
@@ -467,11 +470,12 @@ Examples:
   tasksctl plan -i hosts.ini --out fleet.ndjson && tasksctl rollout fleet.ndjson
   tasksctl rollout --resume 20261122T201530Z-3f9a`,
     )
-    .action((planFile: string | undefined, options: Omit<RolloutOptions, 'planFile'>) =>
-      run(planFile === undefined ? options : { ...options, planFile }, async (...args) =>
+    .action((planFile: string | undefined, given: Omit<RolloutOptions, 'planFile' | 'policyGiven'>) => {
+      const options = { ...given, policyGiven: isGiven(command, 'policy') };
+      return run(planFile === undefined ? options : { ...options, planFile }, async (...args) =>
         (await import('./rollout.ts')).rollout(...args),
-      ),
-    );
+      );
+    });
 }
 
 function defineRollback(program: Command, run: Run): void {
