@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option, type OutputConfiguration } from 'commander';
+import { Command, CommanderError, Help, Option, type OutputConfiguration } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { ApplyCommandOptions } from './apply.ts';
 import type { BacktestOptions } from './backtest.ts';
@@ -106,10 +106,20 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   return code;
 }
 
+/** As commander has it, but that an option which may be repeated says nothing of the empty list it starts with. */
+function optionDescription(option: Option): string {
+  const { defaultValue } = option;
+  const isList = Array.isArray(defaultValue);
+  return new Help().optionDescription(
+    isList ? Object.assign(Object.create(option), { defaultValue: undefined }) : option,
+  );
+}
+
 function createProgram(run: Run, output: OutputConfiguration): Command {
   const program = new Command('tasksctl')
     // Before the commands are made: each takes these over when it is.
     .configureOutput(output)
+    .configureHelp({ optionDescription })
     .exitOverride()
     .description(
       'Reads, explains, plans and changes the task limits of Linux hosts: TasksMax=, UserTasksMax=, DefaultTasksMax=, pids cgroups and the kernel ceilings above them. Only apply, rollout and rollback write to a host.',
