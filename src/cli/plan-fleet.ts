@@ -1,6 +1,7 @@
 import { baselineOf, type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
 import type { Profile } from '../measure/profile.ts';
+import { recorderFiles } from '../measure/recorder-files.ts';
 import { planHost } from '../plan/plan-host.ts';
 import type { Policy } from '../plan/policy.ts';
 import { hostLimits } from '../snapshot/limits.ts';
@@ -27,7 +28,7 @@ export async function planFleet(
     const use = profile === null ? null : profileOfHost(profile, snapshot);
     if (use?.kind === 'failed') return use.failure;
     // Where an alias of an inventory is, only the inventory knows: the plan is of the target.
-    const plan = { ...planHost(snapshot, policy, use?.host ?? null), target };
+    const plan = { ...planHost(snapshot, policy, use?.host ?? null, recorderFiles()), target };
     groups.add(name, plan);
     await take({
       schema: 'tasksctl/host-plan/1',

@@ -1,8 +1,9 @@
 import { dirname } from 'node:path/posix';
 import { parseTarget } from '../host/target.ts';
+import { recorderFiles } from '../measure/recorder-files.ts';
 import { fileDiff } from '../plan/file-diff.ts';
 import { nearestName } from '../plan/nearest-name.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan, PlanLimit } from '../plan/plan.ts';
 import { planHost } from '../plan/plan-host.ts';
 import { plural } from '../report/diagnostic-text.ts';
 import { explainText } from '../report/explain-text.ts';
@@ -10,7 +11,7 @@ import { nameLimit, sameLimit } from '../report/limit-names.ts';
 import { planText } from '../report/plan-text.ts';
 import { statusText } from '../report/status-text.ts';
 import { escapeJson, escapeText, join, type SafeText, safe } from '../report/terminal-escape.ts';
-import { type HostLimits, hostLimits, type LimitRef } from '../snapshot/limits.ts';
+import { type HostLimits, hostLimits } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { type Adjustment, adjustPolicy } from './adjust-policy.ts';
 import { limitEffect } from './effect.ts';
@@ -59,9 +60,9 @@ export type State =
   | ({ readonly at: 'profile' } & Host)
   | ({ readonly at: 'loading'; readonly file: string } & Host)
   | ({ readonly at: 'template'; readonly before: Wanted | null } & Host)
-  | ({ readonly at: 'values'; readonly shown: LimitRef | null } & Wanted)
+  | ({ readonly at: 'values'; readonly shown: PlanLimit | null } & Wanted)
   | ({ readonly at: 'unit' } & Wanted)
-  | ({ readonly at: 'value'; readonly limit: LimitRef } & Wanted)
+  | ({ readonly at: 'value'; readonly limit: PlanLimit } & Wanted)
   | ({ readonly at: 'review' } & Wanted)
   | ({ readonly at: 'name'; readonly goal: Goal } & Wanted)
   | ({ readonly at: 'finishing'; readonly goal: Goal; readonly stem: string | null } & Wanted)
@@ -461,19 +462,19 @@ function want(
   template: Template,
   measured: Measured | null,
   adjustments: readonly Adjustment[],
-  shown: LimitRef | null = null,
+  shown: PlanLimit | null = null,
 ): State {
   const adjusted = adjustPolicy(template.text, adjustments);
   // A limit that can be fixed in one template can be in all.
   if (!adjusted.ok) throw new Error(adjusted.problem);
-  const plan = planHost(snapshot, adjusted.policy, measured?.host ?? null);
+  const plan = planHost(snapshot, adjusted.policy, measured?.host ?? null, recorderFiles());
   const host = { reason, target, snapshot, limits };
   return { at: 'values', ...host, template, measured, adjustments, policyText: adjusted.text, plan, shown };
 }
 
 /** What a plan makes of a limit. */
-function outcomeOf(plan: Plan, limit: LimitRef) {
-  const isIt = (one: { readonly limit: LimitRef }): boolean => sameLimit(one.limit, limit);
+function outcomeOf(plan: Plan, limit: PlanLimit) {
+  const isIt = (one: { readonly limit: PlanLimit }): boolean => sameLimit(one.limit, limit);
   return {
     change: plan.changes.find(isIt),
     refused: plan.refused.find(isIt),
@@ -543,7 +544,7 @@ function valueView(state: State & { at: 'value' }): View {
         if (text === '') return no('A number of tasks, a percentage such as 33%, or infinity.');
         const adjusted = adjustPolicy(template.text, [...others, { limit, value: text }]);
         if (!adjusted.ok) return no(adjusted.problem);
-        const made = planHost(snapshot, adjusted.policy, measured?.host ?? null);
+        const made = planHost(snapshot, adjusted.policy, measured?.host ?? null, recorderFiles());
         const { change, refused, unchanged } = outcomeOf(made, limit);
         if (refused !== undefined) {
           const { message, help } = refused.diagnostic;

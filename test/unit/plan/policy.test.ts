@@ -105,7 +105,7 @@ units:
   });
 
   it('of a key like no other name all there are', () => {
-    expect(problemsOf(`${HEAD}xyzzy: 1`)[0]?.help).toMatch(/^There are: schema, name, .*kernel\.$/);
+    expect(problemsOf(`${HEAD}xyzzy: 1`)[0]?.help).toMatch(/^There are: schema, name, .*kernel, recorder\.$/);
   });
 
   it.each([
@@ -206,6 +206,8 @@ describe('templates', () => {
       'database.yaml',
       'default.yaml',
       'jvm.yaml',
+      'no-recorder.yaml',
+      'recorder.yaml',
     ]);
   });
 
