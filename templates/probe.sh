@@ -254,6 +254,7 @@ find_pids_root() {
 }
 
 read_cgroups() {
+  pids=
   find_pids_root
   frame pids-root "$pids_root"
   if [ -z "$pids_root" ]; then
@@ -266,7 +267,6 @@ read_cgroups() {
   )
   cut_off cgroups 'the counters of cgroups' "$pids"
   [ "${#pids}" -lt "$pids_bytes" ] || problem cgroups too-large "more than $pids_bytes bytes of counters"
-  frame pids "$pids"
 }
 
 read_sessions() {
@@ -320,17 +320,15 @@ read_processes() {
   processes=$(in_batches grep_processes "$@" | head -c "$pids_bytes")
   cut_off processes 'the processes' "$processes"
   [ "${#processes}" -lt "$pids_bytes" ] || problem processes too-large "more than $pids_bytes bytes about processes"
-  frame tasks "$processes"
   set +f
   set -- /proc/[0-9]*/ns/pid
   set -f
   namespaces=$(in_batches stat_namespaces /proc/self/ns/pid "$@" | head -c "$pids_bytes")
-  frame pid-namespaces "$namespaces"
   own=${namespaces%%"$nl"*}
   seen=" ${own%% *} "
   maxima=
   entered=0
-  have nsenter || return
+  have nsenter || return 0
   for line in $namespaces; do
     inode=${line%% *}
     case $seen in *" $inode "*) continue ;; esac
@@ -346,7 +344,6 @@ read_processes() {
       *) maxima="$maxima$inode $maximum$nl" ;;
     esac
   done
-  frame pid-maxima "$maxima"
 }
 
 tell_unreadable() { # DIRECTORY
@@ -489,10 +486,33 @@ read_files() {
   in_batches contents $wanted
 }
 
-read_units() {
-  case $flags in *systemd*) ;; *) return ;; esac
-  have systemctl || return
-  # Units in memory come by pattern; those that are only configured, or of another type, by name.
+# Sets `shown` and `status`. A unit that may have been cut off is left out.
+show_units() { # UNIT|PATTERN...
+  shown=$(bounded 60 systemctl --no-pager show \
+    -p Id,Names,LoadState,ActiveState,SubState,FragmentPath,DropInPaths,ControlGroup,Slice,NeedDaemonReload \
+    -p Transient,TasksMax,EffectiveTasksMax,TasksCurrent,MainPID,LimitNPROC \
+    -- "$@" 2>/dev/null)
+  status=$?
+  [ "$status" -eq 0 ] || shown=${shown%"$nl$nl"*}
+}
+
+# Whether there are units to ask for.
+knows_units() {
+  case $flags in *systemd*) have systemctl ;; *) return 1 ;; esac
+}
+
+# The units in memory, by pattern; the status of systemctl is the last line.
+show_loaded() {
+  knows_units || return 0
+  show_units '*.slice' '*.service' '*.scope'
+  printf '%s\n\n%d' "$shown" "$status"
+}
+
+# The units in memory as `show_loaded` printed them, and those that are only configured, or of another type, by name.
+read_units() { # LOADED
+  knows_units || return 0
+  failed "${1##*"$nl"}" units 'systemctl show'
+  loaded=${1%"$nl$nl"*}
   names=$slices
   for name in $matched; do
     case $name in
@@ -505,15 +525,21 @@ read_units() {
       *.service | *.slice | *.scope | *.socket | *.mount | *.swap) names=$names$nl$name ;;
     esac
   done
-  units=$(bounded 60 systemctl --no-pager show \
-    -p Id,Names,LoadState,ActiveState,SubState,FragmentPath,DropInPaths,ControlGroup,Slice,NeedDaemonReload \
-    -p Transient,TasksMax,EffectiveTasksMax,TasksCurrent,MainPID,LimitNPROC \
-    -- '*.slice' '*.service' '*.scope' $names 2>/dev/null)
-  status=$?
-  failed "$status" units 'systemctl show'
-  # The last one may have been cut off.
-  [ "$status" -eq 0 ] || units=${units%"$nl$nl"*}
-  frame units "$units"
+  # Asking takes systemd as long as all the rest: each unit once. What is in memory stands here twice at least.
+  names=$({
+    printf 'Id=%s\n' $names | sort -u
+    printf '%s\n%s\n' "$loaded" "$loaded" | grep '^Id='
+  } | sort | uniq -u)
+  shown=
+  if [ -n "$names" ]; then
+    set --
+    for name in $names; do
+      set -- "$@" "${name#Id=}"
+    done
+    show_units "$@"
+    failed "$status" units 'systemctl show'
+  fi
+  frame units "$loaded$nl$nl$shown"
   generators=
   set +f
   for name in /run/systemd/system-generators/* /etc/systemd/system-generators/* \
@@ -533,9 +559,9 @@ read_kernel_log() {
       grep -F -e 'fork rejected by pids controller' -e @failed | tail -n 200)
     IFS=$nl
     case $log in *@failed) continue ;; esac
-    frame kernel-log "$log"
     return
   done
+  log=
   problem kernel-log no-permission 'neither dmesg nor journalctl -k could be read'
 }
 
@@ -551,24 +577,30 @@ main() {
   timeout=no
   ! timeout -s KILL 5 true 2>/dev/null || timeout=yes
   echo 'tasksctl-probe 1'
-  for tool in cat date find grep head id od readlink stat tail uname; do
+  for tool in cat date find grep head id od readlink sort stat tail uname uniq; do
     have "$tool" || problem probe command-missing "there is no $tool in PATH"
   done
   set -f
   read_host
   read_manager
   read_sessions
-  # systemd answers slowly where there are many units, the kernel where there are many cgroups: both at a time. The
-  # frames of the left side wait in its variables and the pipe.
+  # systemd answers slowly where there are many units, the kernel where there are many cgroups, and files take their
+  # time, too: all three at a time. What is on the left of a pipe keeps its output in variables until it is through, or
+  # it would wait at a full pipe with half of its work undone.
   {
     read_cgroups
     read_processes
     read_kernel_log
+    frame pids "$pids"
+    frame tasks "$processes"
+    frame pid-namespaces "$namespaces"
+    frame pid-maxima "$maxima"
+    frame kernel-log "$log"
   } | {
-    {
-      read_files
-      read_units
-    } </dev/null
+    show_loaded </dev/null | {
+      read_files </dev/null
+      read_units "$(cat)" </dev/null
+    }
     cat
   }
   frame end ''

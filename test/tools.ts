@@ -12,8 +12,15 @@ export function toolMissing(path: string): string | null {
   return reason;
 }
 
+/** The first path that is there, else the last. */
+function oneOf(...paths: readonly string[]): string {
+  return paths.find((path) => existsSync(path)) ?? paths.at(-1) ?? '';
+}
+
+export const SHELLCHECK = '/usr/bin/shellcheck';
+/** Not in /usr/sbin where test/lab/install-packages brought it. */
+export const SSHD = oneOf('/usr/sbin/sshd', '/usr/local/sbin/sshd');
 export const CHROMIUM = '/usr/bin/chromium';
+export const SETFATTR = '/usr/bin/setfattr';
 /** Debian has it in /usr/bin. */
-export const PROMTOOL = existsSync('/usr/local/bin/promtool')
-  ? '/usr/local/bin/promtool'
-  : '/usr/bin/promtool';
+export const PROMTOOL = oneOf('/usr/local/bin/promtool', '/usr/bin/promtool');

@@ -32,8 +32,7 @@ export function connector(
       acceptNew: options.acceptNew === true,
       warn: (message) => {
         progress.pause();
-        void console.notice('warning', escapeText(message));
-        progress.resume();
+        void console.notice('warning', escapeText(message)).then(() => progress.resume());
       },
       ...(signal === undefined ? {} : { signal }),
       ...(options.sshConfig === undefined ? {} : { configFile: options.sshConfig }),

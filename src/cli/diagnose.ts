@@ -37,7 +37,7 @@ export async function diagnose(console: Console, options: DiagnoseOptions): Prom
   const asked: Asked | undefined = user !== undefined ? { user } : pid !== undefined ? { pid } : undefined;
   const source =
     options.directory === undefined
-      ? await readSource(console, options, asked)
+      ? await readSource(console, options, asked === undefined ? {} : { asked })
       : await readDirectory(options.directory, console.io.signal);
   if (source.kind === 'failed') return source;
   const { snapshot } = source;

@@ -2,8 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import type { HostPlan } from '../fleet/host-plan.ts';
 import { HostPlanFile } from '../fleet/host-plan-file.ts';
-import type { Profile } from '../measure/profile.ts';
-import type { Policy } from '../plan/policy.ts';
 import { fleetPlanText } from '../report/fleet-text.ts';
 import { fleetPlanJson } from '../report/rollout-json.ts';
 import type { Console } from './console.ts';
@@ -11,9 +9,12 @@ import { EXIT } from './exit-code.ts';
 import { failed, type Outcome } from './failure.ts';
 import { hostsOf } from './inventory.ts';
 import type { FleetOptions } from './options.ts';
-import { type FleetPlanned, lostJson, planFleet } from './plan-fleet.ts';
+import type { PlanOptions } from './plan.ts';
+import { type FleetPlanned, lostJson, orderOf, planFleet, plannedBy } from './plan-fleet.ts';
 
-export interface FleetPlanOptions extends FleetOptions {
+export interface FleetPlanOptions
+  extends FleetOptions,
+    Pick<PlanOptions, 'policy' | 'policyGiven' | 'profile'> {
   readonly out?: string;
   readonly detailedExitcode?: true;
   readonly diff: boolean;
@@ -21,19 +22,18 @@ export interface FleetPlanOptions extends FleetOptions {
 }
 
 /** `tasksctl plan --inventory` */
-export async function fleetPlan(
-  console: Console,
-  options: FleetPlanOptions,
-  by: { readonly policy: Policy; readonly profile: Profile | null },
-): Promise<Outcome> {
+export async function fleetPlan(console: Console, options: FleetPlanOptions): Promise<Outcome> {
   const found = await hostsOf(console, options);
   if (found.kind === 'failed') return found;
+  // The policies first: a mistake in one should not cost logins on hosts.
+  const by = await plannedBy(console, options, found);
+  if (by.kind === 'failed') return by;
   const { out } = options;
   const temporary = `${out}.${randomUUID()}.tmp`;
   let file: HostPlanFile | null = null;
   let planned: FleetPlanned;
   try {
-    if (out !== undefined) file = await HostPlanFile.create(temporary);
+    if (out !== undefined) file = await HostPlanFile.create(temporary, orderOf(found));
     planned = await planFleet(console, found.hosts, options, by, async (plan) => file?.add(plan));
     if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
     if (file !== null && out !== undefined) {

@@ -1,50 +1,57 @@
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, open, stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { dirname, isAbsolute, join as joinPath, resolve } from 'node:path';
+import {
+  arrangeFleet,
+  type Fleet,
+  type FleetFile,
+  isFleetFile,
+  parseFleet,
+  plainFleet,
+} from '../fleet/fleet-file.ts';
 import { selectHosts } from '../fleet/host-pattern.ts';
-import type { InventoryHost } from '../fleet/inventory.ts';
 import { type InventorySource, readInventory } from '../fleet/read-inventory.ts';
 import { diagnosticLines } from '../report/diagnostic-text.ts';
 import { join, safe } from '../report/terminal-escape.ts';
+import type { Diagnostic } from '../systemd/diagnostic.ts';
 import type { Console } from './console.ts';
 import { type Failed, failed } from './failure.ts';
 import type { FleetOptions } from './options.ts';
 import { readText } from './read-file.ts';
 import { write } from './terminal.ts';
 
-type HostsFound = { readonly kind: 'ok'; readonly hosts: readonly InventoryHost[] } | Failed;
+type HostsFound = ({ readonly kind: 'ok' } & Fleet) | Failed;
 
 /** What a program that makes an inventory may take, and say. */
 const PROGRAM_TIMEOUT_MS = 60_000;
 const PROGRAM_MAX_BYTES = 256 * 1024 * 1024;
 
-/** The hosts the options name, at least one. */
+/** The hosts the options name, at least one, and what a fleet file says of them. */
 export async function hostsOf(console: Console, options: FleetOptions): Promise<HostsFound> {
-  const sources: InventorySource[] = [];
-  for (const name of options.inventory) {
-    const source = await readSource(name, console);
-    if ('kind' in source) return source;
-    sources.push(source);
-  }
-  const read = readInventory(sources);
+  const named = await readSources(console, options.inventory);
+  if ('kind' in named) return named;
+  const { sources, fleetFile } = named;
   const names = options.inventory.join(', ');
-  if (!read.ok) {
-    return failed({
-      kind: 'input-invalid',
-      message: `The inventory ${names} cannot be used.`,
-      problems: read.problems,
-    });
-  }
+  const invalid = (problems: readonly Diagnostic[]) =>
+    failed({ kind: 'input-invalid', message: `The inventory ${names} cannot be used.`, problems });
+  const read = readInventory(sources);
+  if (!read.ok) return invalid(read.problems);
   if (!console.json) {
     for (const warning of read.warnings) {
       await write(console.io.stderr, safe`${join(diagnosticLines(warning, console.errorStyle), safe`\n`)}\n`);
     }
   }
-  const { hosts } = read.inventory;
+  const { hosts, groups } = read.inventory;
   if (hosts.length === 0) return failed({ kind: 'input-invalid', message: `There is no host in ${names}.` });
-  if (options.limit === undefined) return { kind: 'ok', hosts };
-  const selected = selectHosts(hosts, options.limit);
+  let fleet = plainFleet(hosts, groups);
+  if (fleetFile !== null) {
+    const arranged = arrangeFleet(fleetFile, read.inventory);
+    if (!arranged.ok) return invalid(arranged.problems);
+    fleet = arranged.fleet;
+  }
+  if (options.limit === undefined) return { kind: 'ok', ...fleet };
+  const selected = selectHosts(fleet.hosts, options.limit, fleet.groups);
   if ('error' in selected) return failed({ kind: 'usage', message: `--limit: ${selected.error}.` });
   if (selected.length === 0) {
     return failed({
@@ -52,7 +59,45 @@ export async function hostsOf(console: Console, options: FleetOptions): Promise<
       message: `No host of the inventory is left by --limit ${options.limit}.`,
     });
   }
-  return { kind: 'ok', hosts: selected };
+  return { kind: 'ok', ...fleet, hosts: selected };
+}
+
+interface Sources {
+  readonly sources: readonly InventorySource[];
+  readonly fleetFile: FleetFile | null;
+}
+
+/** The texts of inventories, and of those that the one fleet file among them names. */
+async function readSources(console: Console, names: readonly string[]): Promise<Sources | Failed> {
+  const sources: InventorySource[] = [];
+  let fleetFile: FleetFile | null = null;
+  const waiting = [...names];
+  for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+    const source = await readSource(name, console);
+    if ('kind' in source) return source;
+    if (!isFleetFile(source.text)) {
+      sources.push(source);
+      continue;
+    }
+    const { file } = source;
+    if (fleetFile !== null) {
+      const message = `${fleetFile.file} and ${file} are both fleet files; there can be one.`;
+      return failed({ kind: 'input-invalid', message });
+    }
+    const parsed = parseFleet(source.text, file);
+    if (!parsed.ok) {
+      const message = `${file} is no valid fleet file.`;
+      return failed({ kind: 'input-invalid', message, problems: parsed.problems });
+    }
+    fleetFile = parsed.fleet;
+    waiting.unshift(...fleetFile.inventories.map((inventory) => besideFile(file, inventory)));
+  }
+  return { sources, fleetFile };
+}
+
+/** What a file names, by a path relative to it; a list of hosts is none. */
+export function besideFile(file: string, name: string): string {
+  return name.includes(',') || isAbsolute(name) ? name : joinPath(dirname(file), name);
 }
 
 async function readSource(name: string, console: Console): Promise<InventorySource | Failed> {

@@ -84,7 +84,7 @@ export function addFleetOptions(command: Command): Command {
     .addOption(
       new Option(
         '-i, --inventory <inventory>',
-        "the hosts: an Ansible inventory (INI, YAML, JSON or a program), an ssh_config, a list of hosts ('-': standard input), or h1,h2; may be repeated",
+        "the hosts: an Ansible inventory (INI, YAML, JSON or a program), a fleet file, an ssh_config, a list of hosts ('-': standard input), or h1,h2; may be repeated",
       )
         .argParser(collect)
         .conflicts(['target', 'snapshot']),

@@ -1,24 +1,25 @@
 import { escapeText, safe } from '../report/terminal-escape.ts';
-import { parseSnapshot } from '../snapshot/load-snapshot.ts';
-import type { Asked } from '../snapshot/read-snapshot.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Console } from './console.ts';
 import { type Failed, failed } from './failure.ts';
 import type { SourceOptions } from './options.ts';
-import { readText } from './read-file.ts';
+import type { Reading } from './read-host.ts';
 
 export type Source = { readonly kind: 'ok'; readonly snapshot: Snapshot } | Failed;
 
-/**
- * The snapshot a read-only command works on: a saved one, or the host's as it is now, with what was asked for in
- * particular.
- */
-export async function readSource(console: Console, options: SourceOptions, asked?: Asked): Promise<Source> {
+/** The snapshot a read-only command works on: a saved one, or the host's as it is now. */
+export async function readSource(
+  console: Console,
+  options: SourceOptions,
+  reading: Reading = {},
+): Promise<Source> {
   if (options.snapshot === undefined) {
     // SSH is the largest part of the program; a saved snapshot needs none of it.
     const { readHost } = await import('./read-host.ts');
-    return readHost(console, options, asked);
+    return readHost(console, options, reading);
   }
+  const { readText } = await import('./read-file.ts');
+  const { parseSnapshot } = await import('../snapshot/load-snapshot.ts');
   const file = await readText(options.snapshot, console.io);
   if (!file.ok) return failed(file.failure);
   const loaded = parseSnapshot(file.text);

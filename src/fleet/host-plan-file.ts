@@ -1,7 +1,18 @@
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { z } from 'zod';
 import { type HostPlan, hostPlanSchema } from './host-plan.ts';
+import { stageSchema } from './waves.ts';
+
+/** The first line of a file of plans: what its hosts have in common. */
+export const fleetOrderSchema = z.strictObject({
+  schema: z.literal('tasksctl/fleet-order/1'),
+  /** All hosts that were to be planned, in the order of their inventory. */
+  stages: z.array(stageSchema),
+  maxUnavailable: z.array(z.tuple([z.string(), z.number().int().positive()])),
+});
+export type FleetOrder = z.infer<typeof fleetOrderSchema>;
 
 interface Extent {
   readonly groups: readonly string[];
@@ -16,21 +27,26 @@ interface Extent {
 export class HostPlanFile {
   readonly #file: FileHandle;
   readonly #extents: Map<string, Extent>;
+  readonly order: FleetOrder;
   #end: number;
 
-  private constructor(file: FileHandle, extents: Map<string, Extent>, end: number) {
+  private constructor(file: FileHandle, extents: Map<string, Extent>, order: FleetOrder, end: number) {
     this.#file = file;
     this.#extents = extents;
+    this.order = order;
     this.#end = end;
   }
 
   /** A new file; there must not be one. */
-  static async create(path: string): Promise<HostPlanFile> {
-    return new HostPlanFile(await open(path, 'wx+', 0o600), new Map(), 0);
+  static async create(path: string, order: FleetOrder): Promise<HostPlanFile> {
+    const file = await open(path, 'wx+', 0o600);
+    const { bytesWritten } = await file.write(`${JSON.stringify(order)}\n`);
+    return new HostPlanFile(file, new Map(), order, bytesWritten);
   }
 
   static async open(path: string): Promise<HostPlanFile> {
     const extents = new Map<string, Extent>();
+    let order: FleetOrder | null = null;
     let offset = 0;
     let number = 0;
     for await (const line of createInterface({
@@ -39,17 +55,29 @@ export class HostPlanFile {
     })) {
       number++;
       const bytes = Buffer.byteLength(line);
-      const host = headOf(line);
-      if (!host.success) throw new Error(`${path}:${number}: this is no plan of a host`);
-      extents.set(host.data.name, { groups: host.data.groups, offset, bytes });
+      const json = parsed(line);
+      if (order === null) {
+        const head = fleetOrderSchema.safeParse(json);
+        if (!head.success) throw new Error(`${path}:1: this is no saved plan of a fleet`);
+        order = head.data;
+      } else {
+        const host = headSchema.safeParse(json);
+        if (!host.success) throw new Error(`${path}:${number}: this is no plan of a host`);
+        extents.set(host.data.name, { groups: host.data.groups, offset, bytes });
+      }
       offset += bytes + 1;
     }
-    return new HostPlanFile(await open(path, 'r'), extents, offset);
+    if (order === null) throw new Error(`${path}: this is no saved plan of a fleet`);
+    return new HostPlanFile(await open(path, 'r'), extents, order, offset);
   }
 
-  /** In the order they were added. */
+  /** In the order of their inventory, whichever was planned first. */
   hosts(): readonly { readonly name: string; readonly groups: readonly string[] }[] {
-    return [...this.#extents].map(([name, { groups }]) => ({ name, groups }));
+    const ordered = this.order.stages.flatMap(({ hosts }) => hosts);
+    return [...new Set([...ordered, ...this.#extents.keys()])].flatMap((name) => {
+      const extent = this.#extents.get(name);
+      return extent === undefined ? [] : [{ name, groups: extent.groups }];
+    });
   }
 
   async add(plan: HostPlan): Promise<void> {
@@ -81,12 +109,11 @@ export class HostPlanFile {
 /** What is kept of each line in memory. */
 const headSchema = hostPlanSchema.pick({ schema: true, name: true, groups: true }).loose();
 
-function headOf(line: string) {
-  let json: unknown = null;
+function parsed(line: string): unknown {
   try {
-    json = JSON.parse(line);
+    return JSON.parse(line);
   } catch {
-    // null is no plan.
+    // Which is no plan.
+    return null;
   }
-  return headSchema.safeParse(json);
 }

@@ -9,7 +9,7 @@ import { type HostLines, knownKeyTypes } from './known-hosts.ts';
 import { oneKeyAgent } from './one-key-agent.ts';
 import { printable } from './printable.ts';
 import { offeredAlgorithms } from './ssh-algorithms.ts';
-import { readSshSettings, type SshSettings } from './ssh-config.ts';
+import { readSshSettings, type SshSettings, type SshSettingsResult } from './ssh-config.ts';
 import { SshConnection } from './ssh-connection.ts';
 import { type ConnectionFault, forwardError, handshakeError, tcpError } from './ssh-error.ts';
 import { collectUserKeys, type KeyTools, type UserKeys } from './ssh-keys.ts';
@@ -55,13 +55,24 @@ type Ssh2 = typeof import('ssh2');
  * sentence that names the host and the next step.
  */
 export async function connectSsh(options: SshOptions): Promise<ConnectResult> {
-  // ssh2 takes 100 ms to load, which commands that stay on this machine should not pay for.
+  // Begun here, so that ssh works at it while ssh2 is loaded; the answer is remembered.
+  void settingsOf(options, options.destination, options.target);
+  // Only here: commands that stay on this machine should not pay for it.
   const ssh2 = (await import('ssh2')).default;
   const session = new SshSession(options, ssh2);
   const opened = await session.open();
   if ('kind' in opened) return { ok: false, error: opened };
   const sudo = options.memory.sudoPassword(options.target, session.ask);
   return { ok: true, transport: new SshTransport(options.target, opened, sudo) };
+}
+
+function settingsOf(
+  { memory, configFile }: SshOptions,
+  destination: SshDestination,
+  label: string,
+): Promise<SshSettingsResult> {
+  const key = JSON.stringify([configFile, destination.host, destination.user, destination.port]);
+  return memory.settings(key, () => readSshSettings(destination, label, configFile));
 }
 
 /** One host on the way, the target last. */
@@ -117,7 +128,7 @@ class SshSession {
     way: readonly SshDestination[] | null,
     above: number,
   ): Promise<Hop[] | HostError> {
-    const { target, memory, configFile } = this.#options;
+    const { target } = this.#options;
     if (above >= maxHops) {
       return {
         kind: 'config-invalid',
@@ -125,9 +136,8 @@ class SshSession {
         message: `${target}: ProxyJump leads to more than ${maxHops} hosts in a row, probably in a circle; correct it in ~/.ssh/config (ProxyJump none for the jump host).`,
       };
     }
-    const key = JSON.stringify([configFile, destination.host, destination.user, destination.port]);
     const label = above === 0 ? target : `jump host ${destination.host}`;
-    const result = await memory.settings(key, () => readSshSettings(destination, label, configFile));
+    const result = await settingsOf(this.#options, destination, label);
     if (!result.ok) return result.error;
     const { settings } = result;
     const address = settings.hostname.includes(':') ? `[${settings.hostname}]` : settings.hostname;

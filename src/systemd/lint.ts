@@ -289,7 +289,7 @@ function lintAssignment(
       path,
       assignment,
       `systemd ${capabilities.version} ignores UserTasksMax= (removed in 239)`,
-      'Set TasksMax= below [Slice] in /etc/systemd/system/user-.slice.d/ instead, and remove this line.',
+      'Move it to user-.slice.d, where it counts, with tasksctl plan --policy user-tasks-max; or remove this line.',
     );
   }
   const parsed = parseTasksMax(assignment.value, key, capabilities);

@@ -79,7 +79,9 @@ function parse(output: string, row: Row): RowResult {
       base = Number(rest.slice(5));
     } else if (word === 'fact') {
       // The manager's default is a share of what the machine has memory for.
-      facts.push(rest.trim().replace(/^(manager-default )(.*)/, (_, name, value) => name + symbol('', value)));
+      facts.push(
+        rest.trim().replace(/^(manager-default )(.*)/, (_, name, value) => name + symbol('', value)),
+      );
     } else if (word === 'step') {
       steps.push({ step: rest, ...(facts.length > 0 && { facts }), readings: {} });
       facts = [];

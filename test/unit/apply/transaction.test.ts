@@ -6,9 +6,10 @@ import { makeRunId, runIdTime } from '../../../src/apply/run-id.ts';
 import { runRecord } from '../../../src/apply/run-record.ts';
 import { mayLockOut, transactionScript } from '../../../src/apply/transaction.ts';
 import type { Change, Plan } from '../../../src/plan/plan.ts';
+import { SHELLCHECK, toolMissing } from '../../tools.ts';
 import { makeChange, makePlan, plannedFile, RELOAD, writeStep } from './plans.ts';
 import { applyScript, NGINX, RUN, standardPlan, template, USERS } from './scenario.ts';
-import { isInstalled, SHELLS } from './shells.ts';
+import { SHELLS } from './shells.ts';
 
 function make(plan: Plan, more: { deadMan?: boolean; mode?: 'apply' | 'check' } = {}) {
   const record = runRecord(plan, { id: RUN, startedAt: new Date(0), operator: 'x' });
@@ -34,12 +35,12 @@ describe('the script', () => {
     }
   });
 
-  it.skipIf(!isInstalled('shellcheck'))('passes shellcheck', { timeout: 60_000 }, () => {
-    const check = (input: string) => execFileSync('shellcheck', ['--shell=sh', '-'], { input });
+  it.skipIf(toolMissing(SHELLCHECK) !== null)('passes shellcheck', { timeout: 60_000 }, () => {
+    const check = (input: string) => execFileSync(SHELLCHECK, ['--shell=sh', '-'], { input });
     check(template);
     // Single quotes are what keeps data data, and functions nothing calls in one mode are called in another.
     const data = applyScript(standardPlan(), { mode: 'check' }).slice(template.length);
-    execFileSync('shellcheck', ['--shell=sh', '--exclude=SC2034,SC2016,SC2317,SC2329', '-'], { input: data });
+    execFileSync(SHELLCHECK, ['--shell=sh', '--exclude=SC2034,SC2016,SC2317,SC2329', '-'], { input: data });
   });
 
   it.each(SHELLS)('reads a number below /proc/sys whole under %j', ({ shell: [program = '', ...args] }) => {

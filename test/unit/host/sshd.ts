@@ -9,8 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConnectMemory } from '../../../src/host/connect-memory.ts';
 import { type ConnectResult, connectSsh, type SshOptions } from '../../../src/host/ssh.ts';
-
-const sshd = '/usr/sbin/sshd';
+import { SSHD, toolMissing } from '../../tools.ts';
 
 /** Why there is no OpenSSH client here, or null. */
 export function sshUnavailable(): string | null {
@@ -20,8 +19,7 @@ export function sshUnavailable(): string | null {
 /** Why there can be no real sshd here, or null. */
 export function sshdUnavailable(): string | null {
   if (process.getuid?.() !== 0) return 'a real sshd needs root';
-  if (!existsSync(sshd)) return 'no sshd (package openssh-server)';
-  return sshUnavailable();
+  return toolMissing(SSHD) ?? sshUnavailable();
 }
 
 export interface Sshd {
@@ -86,7 +84,7 @@ export class SshRig {
         options.config ?? '',
       ].join('\n'),
     );
-    const child = spawn(sshd, ['-D', '-e', '-f', config], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(SSHD, ['-D', '-e', '-f', config], { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#children.push(child);
     let log = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {

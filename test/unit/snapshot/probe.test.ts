@@ -14,6 +14,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { readTemplate } from '../../../src/host/template.ts';
 import { parseProbe } from '../../../src/snapshot/parse-probe.ts';
 import { type Snapshot, snapshotSchema } from '../../../src/snapshot/snapshot.ts';
+import { SHELLCHECK, toolMissing } from '../../tools.ts';
 
 const probe = readTemplate('probe.sh');
 const scratch = mkdtempSync(join(tmpdir(), 'tasksctl-probe-test-'));
@@ -77,10 +78,12 @@ const needed = [
   'od',
   'readlink',
   'sleep',
+  'sort',
   'stat',
   'tail',
   'true',
   'uname',
+  'uniq',
 ];
 
 /** What cannot change between two runs. */
@@ -205,8 +208,8 @@ describe('templates/probe.sh', () => {
     expect(new Set(targets)).toEqual(new Set(['/dev/null', '&1']));
   });
 
-  it.skipIf(find('shellcheck') === undefined)('is clean for shellcheck', () => {
-    const { stdout, status } = spawnSync('shellcheck', ['-'], { input: probe });
+  it.skipIf(toolMissing(SHELLCHECK) !== null)('is clean for shellcheck', () => {
+    const { stdout, status } = spawnSync(SHELLCHECK, ['-'], { input: probe });
     expect(stdout.toString()).toBe('');
     expect(status).toBe(0);
   });
