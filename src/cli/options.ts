@@ -48,7 +48,8 @@ export interface SourceOptions extends HostOptions {
 
 /** Of a host that does not answer. */
 export const DEFAULT_TIMEOUT_SECONDS = 60;
-const DEFAULT_FORKS = 32;
+/** Hosts worked on at once. */
+export const DEFAULT_FORKS = 32;
 
 export function addOutputOptions(command: Command): Command {
   return addColorOptions(command.option('--json', 'print JSON for programs; errors are JSON on stderr then'));

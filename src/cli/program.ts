@@ -153,19 +153,20 @@ function defineWizard(program: Command, run: Run): void {
     .command('wizard')
     .summary('asks step by step, and ends with the command that does the same')
     .description(
-      'Reads a host, shows who is near a limit, measures or takes a template, recommends limits with their reasons, shows the plan, and applies it if you say so. Back is always there, Ctrl-C leaves, and what was chosen is printed as a command at the end.',
+      'Reads a host or those of an inventory, shows who is near a limit, measures or takes a template, recommends limits with their reasons, shows the plan, and applies it or rolls it out in waves if you say so. Back is always there, Ctrl-C leaves, and what was chosen is printed as a command at the end.',
     )
     .option('--plain', 'numbered questions on plain lines, for screen readers');
-  addColorOptions(addSourceOptions(command))
+  addColorOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(
       'after',
       `
 Exit codes: 0 done, 130 left by Ctrl-C, 1 without a terminal; after applying
-those of apply.
+those of apply, after a rollout those of rollout.
 
 Examples:
   tasksctl wizard                          asks for the host, too
   tasksctl wizard -t admin@web1
+  tasksctl wizard -i hosts.ini --limit web
   tasksctl wizard --snapshot web1.json     what would be done there
   tasksctl wizard --plain`,
     )

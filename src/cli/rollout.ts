@@ -4,6 +4,7 @@ import { join as joinPath } from 'node:path';
 import { applyPlan } from '../apply/apply-plan.ts';
 import { makeRunId } from '../apply/run-id.ts';
 import { DEAD_MAN_SECONDS } from '../apply/transaction.ts';
+import { orderOf } from '../fleet/fleet-order.ts';
 import { selectHosts } from '../fleet/host-pattern.ts';
 import { type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
 import { type FleetOrder, HostPlanFile } from '../fleet/host-plan-file.ts';
@@ -29,9 +30,8 @@ import { hostsOf } from './inventory.ts';
 import { openRollout, PLANS, rolloutDirectory } from './open-rollout.ts';
 import { operatorName } from './operator.ts';
 import type { ConnectionOptions, InventoryOptions, OutputOptions } from './options.ts';
-import { type FleetPlanned, lostJson, orderOf, planFleet, plannedBy } from './plan-fleet.ts';
+import { type FleetPlanned, lostJson, planFleet, plannedBy } from './plan-fleet.ts';
 import { Progress } from './progress.ts';
-import type { LostHost } from './read-fleet.ts';
 import { type HeldRollout, withRollout } from './run-rollout.ts';
 import { write } from './terminal.ts';
 import { writeResult } from './write-file.ts';
@@ -78,7 +78,25 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
   const wanted = await wantedOf(console, options);
   if (wanted.kind === 'failed') return wanted;
   if (options.check === true) return check(console, options, wanted.plan);
+  return begin(console, options, wanted, 'show');
+}
 
+/** Rolls out plans that the operator has seen, as `tasksctl rollout` does: it says what the waves are, and asks. */
+export function rolloutShown(
+  console: Console,
+  options: RolloutOptions,
+  order: FleetOrder,
+  plan: PlanHosts,
+): Promise<Outcome> {
+  return begin(console, options, { order, plan }, 'shown');
+}
+
+async function begin(
+  console: Console,
+  options: RolloutOptions,
+  wanted: { readonly order: FleetOrder; readonly plan: PlanHosts },
+  plansAre: 'show' | 'shown',
+): Promise<Outcome> {
   const id = makeRunId(new Date(), randomInt(0x10000));
   const dir = rolloutDirectory(console, id);
   await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -93,7 +111,7 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
     });
     if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
     await plans.sync();
-    if (!console.json) {
+    if (!console.json && plansAre === 'show') {
       const shown = { diff: options.diff, verbose: options.verbose === true };
       await write(console.io.stderr, fleetPlanText(groups.all(), lost.length, shown, console.errorStyle));
     }
@@ -162,7 +180,7 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
 }
 
 /** Hands each plan on as it is made or read. */
-type PlanHosts = (
+export type PlanHosts = (
   take: (plan: HostPlan) => Promise<void>,
 ) => Promise<FleetPlanned & { readonly hosts: readonly InventoryHost[] }>;
 
@@ -251,7 +269,7 @@ async function savedPlan(options: RolloutOptions, path: string): Promise<Wanted>
 
 /** What is told at the end of hosts that are in no wave. */
 interface Rest {
-  readonly lost: readonly LostHost[];
+  readonly lost: FleetPlanned['lost'];
   readonly nothingToDo: readonly string[];
   readonly refused: boolean;
 }

@@ -40,6 +40,12 @@ export function parseAmount(text: string): Amount | null {
   return Number.isInteger(value) ? { kind: 'count', count: value } : null;
 }
 
+/** `1,10%,50%,100%`; null for anything else. */
+export function parseAmounts(text: string): readonly Amount[] | null {
+  const amounts = text.split(',').map(parseAmount);
+  return amounts.every((amount) => amount !== null) ? amounts : null;
+}
+
 /** Of so many hosts; a percentage is rounded up, so that it is never none of some. */
 export function amountOf(amount: Amount, hosts: number): number {
   return amount.kind === 'count' ? amount.count : Math.ceil((hosts * amount.percent) / 100);

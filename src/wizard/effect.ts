@@ -51,7 +51,7 @@ export function limitEffect(
 }
 
 /** What runs under a limit now, each on its own. */
-function rowsUnder({ units }: HostLimits, limit: PlanLimit): UnitLimit[] {
+export function rowsUnder({ units }: HostLimits, limit: PlanLimit): UnitLimit[] {
   return units.filter((row) => {
     if (!row.active || row.cgroup === null) return false;
     switch (limit.kind) {
