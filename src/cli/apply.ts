@@ -3,6 +3,7 @@ import { type ApplyResult, applyPlan } from '../apply/apply-plan.ts';
 import { REBOOT_CONNECT_SECONDS, REBOOT_TIMEOUT_MS, rebootHost } from '../apply/reboot.ts';
 import { makeRunId } from '../apply/run-id.ts';
 import { DEAD_MAN_SECONDS, KEEP_DAYS } from '../apply/transaction.ts';
+import type { Transport } from '../host/transport.ts';
 import { fileDiff } from '../plan/file-diff.ts';
 import { type Plan, planSchema } from '../plan/plan.ts';
 import { planHost } from '../plan/plan-host.ts';
@@ -19,7 +20,6 @@ import { type Failed, failed, type Outcome } from './failure.ts';
 import { operatorName } from './operator.ts';
 import type { HostOptions, OutputOptions } from './options.ts';
 import { readPolicy } from './plan.ts';
-import { Progress } from './progress.ts';
 import { readText } from './read-file.ts';
 import { readHost } from './read-host.ts';
 import { readMeasured, useOfHost } from './read-profiles.ts';
@@ -45,8 +45,21 @@ export interface ApplyCommandOptions extends HostOptions, OutputOptions {
 
 /** `tasksctl apply` */
 export async function apply(console: Console, options: ApplyCommandOptions): Promise<Outcome> {
-  const made =
-    options.planFile === undefined ? await makePlan(console, options) : await loadPlan(console, options);
+  if (options.planFile !== undefined) return applyMade(console, await loadPlan(console, options), options);
+  const open: Transport[] = [];
+  try {
+    return await applyMade(console, await makePlan(console, options, open), options, open);
+  } finally {
+    for (const transport of open) await transport.close();
+  }
+}
+
+async function applyMade(
+  console: Console,
+  made: Loaded,
+  options: ApplyCommandOptions,
+  open: Transport[] = [],
+): Promise<Outcome> {
   if (made.kind === 'failed') return made;
   const { plan } = made;
   if (options.reboot === true && plan.target === 'local') {
@@ -57,7 +70,7 @@ export async function apply(console: Console, options: ApplyCommandOptions): Pro
     });
   }
   if (!console.json) await showPlan(console, plan, options);
-  return applyShown(console, plan, options);
+  return applyShown(console, plan, options, open);
 }
 
 /** What of the options matters once there is a plan. */
@@ -67,16 +80,28 @@ export type CarryOutOptions = OutputOptions &
     'transport' | 'sshConfig' | 'acceptNew' | 'timeout' | 'yes' | 'check' | 'deadMan' | 'reboot'
   >;
 
-/** Asks whether a plan that the operator has seen is to be carried out, and does it. */
-export async function applyShown(console: Console, plan: Plan, options: CarryOutOptions): Promise<Outcome> {
+/**
+ * Asks whether a plan that the operator has seen is to be carried out, and does it: over a connection to its host that
+ * is open already where there is one, which is then taken out of `open`. The proof of a login is always a new one.
+ */
+export async function applyShown(
+  console: Console,
+  plan: Plan,
+  options: CarryOutOptions,
+  open: Transport[] = [],
+): Promise<Outcome> {
   const agreed = await agree(console, plan, options);
   if (agreed !== 'yes') return agreed;
 
-  const progress = new Progress(console.io, safe`Applying to ${escapeText(plan.target)}`);
+  const progress = console.progress(safe`Applying to ${escapeText(plan.target)}`);
+  const connect = connector(console, { ...options, target: plan.target }, progress);
   let result: ApplyResult;
   try {
     result = await applyPlan(plan, {
-      connect: connector(console, { ...options, target: plan.target }, progress),
+      connect: () => {
+        const transport = open.pop();
+        return transport === undefined ? connect() : Promise.resolve({ ok: true, transport });
+      },
       ...newRun(),
       check: options.check === true,
       deadMan: options.deadMan !== false,
@@ -131,12 +156,14 @@ function exitCode(plan: Plan, result: ApplyResult, interrupted: boolean): number
 
 type Loaded = { readonly kind: 'ok'; readonly plan: Plan } | Failed;
 
-async function makePlan(console: Console, options: ApplyCommandOptions): Promise<Loaded> {
+async function makePlan(console: Console, options: ApplyCommandOptions, open: Transport[]): Promise<Loaded> {
   const wish = await readPolicy(options, console.io);
   if (wish.kind === 'failed') return wish;
   const read = await readMeasured(options.profile, console.io);
   if (read.kind === 'failed') return read;
-  const source = await readHost(console, options);
+  // Where nobody is asked first: a connection that waits for a person may be dead by then.
+  const keep = (transport: Transport): void => void open.push(transport);
+  const source = await readHost(console, options, options.yes === true ? { keep } : {});
   if (source.kind === 'failed') return source;
   const use = useOfHost(read.measured, source.snapshot);
   if (use.kind === 'failed') return use;
@@ -196,7 +223,7 @@ async function rebootAndVerify(
   result: ApplyResult & { kind: 'applied' | 'unchanged' },
 ): Promise<Outcome> {
   if (!console.json) await write(console.io.stderr, applyText(plan, result, console.style));
-  const progress = new Progress(console.io, safe`Rebooting ${escapeText(plan.target)}`);
+  const progress = console.progress(safe`Rebooting ${escapeText(plan.target)}`);
   const timeout = Math.min(options.timeout, REBOOT_CONNECT_SECONDS);
   const connect = connector(console, { ...options, target: plan.target, timeout }, progress);
   try {

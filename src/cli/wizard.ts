@@ -53,7 +53,6 @@ import {
 } from './options.ts';
 import { PlainPrompter } from './plain-prompter.ts';
 import { planOf } from './plan-fleet.ts';
-import { Progress } from './progress.ts';
 import { readFleet } from './read-fleet.ts';
 import { mergedProfile, readMeasured, useOfHost } from './read-profiles.ts';
 import { notePartialData, readSource } from './read-source.ts';
@@ -275,7 +274,7 @@ class HostWork implements Work {
   ): Promise<Done<FleetPlans>> {
     const { io } = this.#console;
     let done = 0;
-    const progress = new Progress(io, () => safe`Planning: ${done} of ${hosts.length} hosts`);
+    const progress = this.#console.progress(() => safe`Planning: ${done} of ${hosts.length} hosts`);
     const plans: HostPlan[] = [];
     const unplanned: LostHost[] = [];
     const groups = new PlanGroups(picked.hosts.map(({ name }) => name));

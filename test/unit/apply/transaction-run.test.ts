@@ -284,6 +284,22 @@ describe.skipIf(!root || noAttributes !== null)('what a file has besides its byt
     expect(await attributes(on)).toBe(had);
   });
 
+  it('is the context that the policy of SELinux gives, for what is new; what is replaced keeps its own', async () => {
+    const on = host();
+    on.write(
+      '/bin-local/sbin/restorecon',
+      '#!/bin/sh\nshift\nprintf "%s\\n" "$@" >>/run/fake/restorecon\n',
+      0o755,
+    );
+    expect((await runOn(on, applyScript(standardPlan()))).end).toEqual({ kind: 'applied' });
+    expect(on.read('/run/fake/restorecon').trim().split('\n').sort()).toEqual([
+      '/etc/systemd/system-generators',
+      '/etc/systemd/system-generators/tasksctl-recover',
+      '/etc/systemd/system/user-.slice.d',
+      USERS,
+    ]);
+  });
+
   it('is kept when it is restored in the same script', async () => {
     const { on, plan, had } = await marked();
     on.write('/run/fake/fail-daemon-reload', '');
