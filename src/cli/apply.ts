@@ -4,6 +4,7 @@ import { REBOOT_CONNECT_SECONDS, REBOOT_TIMEOUT_MS, rebootHost } from '../apply/
 import { makeRunId } from '../apply/run-id.ts';
 import { DEAD_MAN_SECONDS, KEEP_DAYS } from '../apply/transaction.ts';
 import type { Transport } from '../host/transport.ts';
+import { recorderFiles } from '../measure/recorder-files.ts';
 import { fileDiff } from '../plan/file-diff.ts';
 import { type Plan, planSchema } from '../plan/plan.ts';
 import { planHost } from '../plan/plan-host.ts';
@@ -167,7 +168,7 @@ async function makePlan(console: Console, options: ApplyCommandOptions, open: Tr
   if (source.kind === 'failed') return source;
   const use = useOfHost(read.measured, source.snapshot);
   if (use.kind === 'failed') return use;
-  return { kind: 'ok', plan: planHost(source.snapshot, wish.policy, use.host) };
+  return { kind: 'ok', plan: planHost(source.snapshot, wish.policy, use.host, recorderFiles()) };
 }
 
 async function loadPlan(console: Console, options: ApplyCommandOptions): Promise<Loaded> {

@@ -122,14 +122,17 @@ export async function wizard(given: Console, options: WizardOptions): Promise<Ou
 async function readTemplates(): Promise<Template[]> {
   const directory = join(packageRoot(), 'templates/policies');
   const files = (await readdir(directory)).filter((file) => file.endsWith('.yaml')).sort();
-  return Promise.all(
+  const templates = await Promise.all(
     files.map(async (file) => {
       const text = await readFile(join(directory, file), 'utf8');
       const name = file.replace(/\.yaml$/, '');
       const parsed = parsePolicy(text, file);
-      return { name, text, description: parsed.ok ? parsed.policy.description : '' };
+      // Those about the recorder set no limits.
+      if (parsed.ok && parsed.policy.recorder !== null) return [];
+      return [{ name, text, description: parsed.ok ? parsed.policy.description : '' }];
     }),
   );
+  return templates.flat();
 }
 
 function fileAt(path: string): 'file' | 'directory' | 'none' {
