@@ -4,11 +4,18 @@ import { join as joinPath } from 'node:path';
 import { applyPlan } from '../apply/apply-plan.ts';
 import { makeRunId } from '../apply/run-id.ts';
 import { DEAD_MAN_SECONDS } from '../apply/transaction.ts';
+import { orderOf } from '../fleet/fleet-order.ts';
 import { selectHosts } from '../fleet/host-pattern.ts';
 import { type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
 import { type FleetOrder, HostPlanFile } from '../fleet/host-plan-file.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
-import { type JournalHead, type RolloutHost, type RolloutSettings, RolloutState } from '../fleet/journal.ts';
+import {
+  type JournalHead,
+  type JournalRecord,
+  type RolloutHost,
+  type RolloutSettings,
+  RolloutState,
+} from '../fleet/journal.ts';
 import { JournalFile } from '../fleet/journal-file.ts';
 import { type RolloutResult, runRollout } from '../fleet/rollout.ts';
 import { type Amount, amountOf, type Split, stagesInWaves } from '../fleet/waves.ts';
@@ -29,9 +36,7 @@ import { hostsOf } from './inventory.ts';
 import { openRollout, PLANS, rolloutDirectory } from './open-rollout.ts';
 import { operatorName } from './operator.ts';
 import type { ConnectionOptions, InventoryOptions, OutputOptions } from './options.ts';
-import { type FleetPlanned, lostJson, orderOf, planFleet, plannedBy } from './plan-fleet.ts';
-import { Progress } from './progress.ts';
-import type { LostHost } from './read-fleet.ts';
+import { type FleetPlanned, lostJson, planFleet, plannedBy } from './plan-fleet.ts';
 import { type HeldRollout, withRollout } from './run-rollout.ts';
 import { write } from './terminal.ts';
 import { writeResult } from './write-file.ts';
@@ -78,7 +83,25 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
   const wanted = await wantedOf(console, options);
   if (wanted.kind === 'failed') return wanted;
   if (options.check === true) return check(console, options, wanted.plan);
+  return begin(console, options, wanted, 'show');
+}
 
+/** Rolls out plans that the operator has seen, as `tasksctl rollout` does: it says what the waves are, and asks. */
+export function rolloutShown(
+  console: Console,
+  options: RolloutOptions,
+  order: FleetOrder,
+  plan: PlanHosts,
+): Promise<Outcome> {
+  return begin(console, options, { order, plan }, 'shown');
+}
+
+async function begin(
+  console: Console,
+  options: RolloutOptions,
+  wanted: { readonly order: FleetOrder; readonly plan: PlanHosts },
+  plansAre: 'show' | 'shown',
+): Promise<Outcome> {
   const id = makeRunId(new Date(), randomInt(0x10000));
   const dir = rolloutDirectory(console, id);
   await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -93,7 +116,7 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
     });
     if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
     await plans.sync();
-    if (!console.json) {
+    if (!console.json && plansAre === 'show') {
       const shown = { diff: options.diff, verbose: options.verbose === true };
       await write(console.io.stderr, fleetPlanText(groups.all(), lost.length, shown, console.errorStyle));
     }
@@ -131,6 +154,7 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
         options,
         head,
         { verdict: 'done', why: null, state: new RolloutState(head) },
+        [],
         rest,
       );
     }
@@ -162,7 +186,7 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
 }
 
 /** Hands each plan on as it is made or read. */
-type PlanHosts = (
+export type PlanHosts = (
   take: (plan: HostPlan) => Promise<void>,
 ) => Promise<FleetPlanned & { readonly hosts: readonly InventoryHost[] }>;
 
@@ -234,6 +258,9 @@ async function savedPlan(options: RolloutOptions, path: string): Promise<Wanted>
   if (unknown !== null) return unknown;
   const selected = options.limit === undefined ? all : selectHosts(all, options.limit);
   if ('error' in selected) return failed({ kind: 'usage', message: `--limit: ${selected.error}.` });
+  if (selected.length === 0) {
+    return failed({ kind: 'usage', message: `No host of the plan is left by --limit ${options.limit}.` });
+  }
   const plan: PlanHosts = async (take) => {
     const groups = new PlanGroups(selected.map(({ name }) => name));
     const hosts: InventoryHost[] = [];
@@ -251,7 +278,7 @@ async function savedPlan(options: RolloutOptions, path: string): Promise<Wanted>
 
 /** What is told at the end of hosts that are in no wave. */
 interface Rest {
-  readonly lost: readonly LostHost[];
+  readonly lost: FleetPlanned['lost'];
   readonly nothingToDo: readonly string[];
   readonly refused: boolean;
 }
@@ -328,7 +355,7 @@ async function check(console: Console, options: RolloutOptions, planHosts: PlanH
 
 /** Text: why it would not go through. */
 async function checkHost(console: Console, options: RolloutOptions, plan: Plan): Promise<string | null> {
-  const progress = new Progress(console.io, safe`Checking`);
+  const progress = console.progress(safe`Checking`);
   progress.pause();
   const startedAt = new Date();
   const result = await applyPlan(plan, {
@@ -380,7 +407,7 @@ interface Going extends HeldRollout {
 async function carryOn(console: Console, options: RolloutOptions, going: Going): Promise<Outcome> {
   const { head, records, journal, plans, rest } = going;
   const result = await withRollout(console, options, { head, journal, plans, records }, runRollout);
-  return finish(console, options, head, result, rest);
+  return finish(console, options, head, result, records, rest);
 }
 
 async function finish(
@@ -388,9 +415,10 @@ async function finish(
   options: Pick<RolloutOptions, 'transport' | 'sshConfig' | 'junit'>,
   head: JournalHead,
   result: RolloutResult,
+  records: readonly JournalRecord[],
   { lost, nothingToDo, refused }: Rest,
 ): Promise<Outcome> {
-  const document = rolloutJson(head, result, { nothingToDo, lost: lostJson(lost) });
+  const document = rolloutJson(head, result, records, { nothingToDo, lost: lostJson(lost) });
   if (options.junit !== undefined) {
     const failure = await writeResult(options.junit, rolloutJunit(document));
     if (failure !== null) return failed(failure);

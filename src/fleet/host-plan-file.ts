@@ -3,7 +3,19 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { type HostPlan, hostPlanSchema } from './host-plan.ts';
-import { stageSchema } from './waves.ts';
+import { amountSchema } from './journal.ts';
+
+/** A `Stage` of waves.ts. */
+const stageSchema = z.strictObject({
+  name: z.string().nullable(),
+  hosts: z.array(z.string()),
+  split: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('serial'), size: amountSchema }),
+      z.strictObject({ kind: z.literal('until'), amounts: z.array(amountSchema).min(1) }),
+    ])
+    .nullable(),
+});
 
 /** The first line of a file of plans: what its hosts have in common. */
 export const fleetOrderSchema = z.strictObject({
@@ -17,6 +29,7 @@ export type FleetOrder = z.infer<typeof fleetOrderSchema>;
 interface Extent {
   readonly groups: readonly string[];
   readonly offset: number;
+  /** With the end of the line. */
   readonly bytes: number;
 }
 
@@ -40,7 +53,7 @@ export class HostPlanFile {
   /** A new file; there must not be one. */
   static async create(path: string, order: FleetOrder): Promise<HostPlanFile> {
     const file = await open(path, 'wx+', 0o600);
-    const { bytesWritten } = await file.write(`${JSON.stringify(order)}\n`);
+    const { bytesWritten } = await file.write(planLine(order));
     return new HostPlanFile(file, new Map(), order, bytesWritten);
   }
 
@@ -54,7 +67,7 @@ export class HostPlanFile {
       crlfDelay: Number.POSITIVE_INFINITY,
     })) {
       number++;
-      const bytes = Buffer.byteLength(line);
+      const bytes = Buffer.byteLength(line) + 1;
       const json = parsed(line);
       if (order === null) {
         const head = fleetOrderSchema.safeParse(json);
@@ -65,7 +78,7 @@ export class HostPlanFile {
         if (!host.success) throw new Error(`${path}:${number}: this is no plan of a host`);
         extents.set(host.data.name, { groups: host.data.groups, offset, bytes });
       }
-      offset += bytes + 1;
+      offset += bytes;
     }
     if (order === null) throw new Error(`${path}: this is no saved plan of a fleet`);
     return new HostPlanFile(await open(path, 'r'), extents, order, offset);
@@ -81,19 +94,31 @@ export class HostPlanFile {
   }
 
   async add(plan: HostPlan): Promise<void> {
-    const line = Buffer.from(`${JSON.stringify(plan)}\n`);
+    await this.#append(plan.name, plan.groups, Buffer.from(planLine(plan)));
+  }
+
+  /** Writes all of it into another file, as it is but in the order of the inventory: whichever host answers first. */
+  async copyTo(other: HostPlanFile): Promise<void> {
+    for (const { name, groups } of this.hosts()) await other.#append(name, groups, await this.#line(name));
+  }
+
+  async #append(name: string, groups: readonly string[], line: Buffer): Promise<void> {
     const offset = this.#end;
     this.#end += line.length;
-    this.#extents.set(plan.name, { groups: plan.groups, offset, bytes: line.length - 1 });
+    this.#extents.set(name, { groups, offset, bytes: line.length });
     await this.#file.write(line, 0, line.length, offset);
   }
 
   async get(name: string): Promise<HostPlan> {
+    return hostPlanSchema.parse(JSON.parse((await this.#line(name)).toString()));
+  }
+
+  async #line(name: string): Promise<Buffer> {
     const extent = this.#extents.get(name);
     if (extent === undefined) throw new Error(`there is no plan of ${name}`);
     const line = Buffer.alloc(extent.bytes);
     await this.#file.read(line, 0, extent.bytes, extent.offset);
-    return hostPlanSchema.parse(JSON.parse(line.toString()));
+    return line;
   }
 
   /** Returns when all that was added is on the disk. */
@@ -104,6 +129,11 @@ export class HostPlanFile {
   close(): Promise<void> {
     return this.#file.close();
   }
+}
+
+/** A line as such a file has it. */
+export function planLine(line: FleetOrder | HostPlan): string {
+  return `${JSON.stringify(line)}\n`;
 }
 
 /** What is kept of each line in memory. */

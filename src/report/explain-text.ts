@@ -2,6 +2,7 @@ import type { HostLimits, UnitLimit } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Assignment } from '../systemd/resolve.ts';
 import type { TaskCount } from '../systemd/tasks-max.ts';
+import { plural } from './diagnostic-text.ts';
 import { type Cell, displayWidth, labelled, pad, table } from './layout.ts';
 import {
   formatCount,
@@ -75,17 +76,23 @@ function rejections(snapshot: Snapshot, count: number): SafeText {
     snapshot.cgroups.eventsScope === 'limiting'
       ? safe`at this limit, by anything below it`
       : safe`of processes in this very cgroup, whichever limit was hit`;
-  return safe`${count} forks (${what})`;
+  return safe`${plural(count, 'fork')} (${what})`;
 }
 
 function assignments(snapshot: Snapshot, limits: HostLimits, unit: UnitLimit, style: Style): SafeText[] {
   if (unit.configured === null) {
     return [style.bold(safe`Set in files`), ...labelled(safe`  `, 2, noFileReason(unit), style)];
   }
-  const { limit, provenance, value, count } = unit.configured;
+  const { limit, provenance, value, count, unread = [] } = unit.configured;
   const lines = [style.bold(safe`Set in files, in the order systemd applies them`)];
   lines.push(...assignmentRows(limit.assignments, style));
-  if (limit.assignments.length === 0) lines.push(safe`  no file sets it`);
+  if (limit.assignments.length === 0) {
+    lines.push(unread.length === 0 ? safe`  no file sets it` : safe`  no file that could be read sets it`);
+  }
+  for (const { file = '', message } of unread) {
+    const head = safe`  ${style.yellow(pad(safe`unread`, 9, 'left'))}`;
+    lines.push(safe`${head}${escapeText(file)}`, ...labelled(safe``, LABEL, escapeText(message), style));
+  }
   lines.push(
     ...labelled(
       safe`  so`,

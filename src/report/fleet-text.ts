@@ -41,7 +41,7 @@ function isQuiet({ changes, refused }: PlanGroup['plan']): boolean {
 }
 
 /** `Fleet: 214 hosts to change, 3 with nothing to change, 2 that could not be read.` */
-function fleetSummary(groups: readonly PlanGroup[], lost: number): SafeText {
+export function fleetSummary(groups: readonly PlanGroup[], lost: number): SafeText {
   const count = (wanted: (plan: PlanGroup['plan']) => boolean): number =>
     groups.reduce((sum, { plan, hosts }) => sum + (wanted(plan) ? hosts.length : 0), 0);
   const parts = [
@@ -57,7 +57,8 @@ function fleetSummary(groups: readonly PlanGroup[], lost: number): SafeText {
   return safe`Fleet: ${join(parts, safe`, `)}.`;
 }
 
-function hostNames(hosts: readonly string[], all: boolean): SafeText {
+/** The first few of some hosts, or all. */
+export function hostNames(hosts: readonly string[], all: boolean): SafeText {
   const shown = all || hosts.length <= HOSTS_SHOWN + 1 ? hosts : hosts.slice(0, HOSTS_SHOWN);
   const more = hosts.length - shown.length;
   const names = join(shown.map(escapeText), safe`, `);
@@ -65,7 +66,7 @@ function hostNames(hosts: readonly string[], all: boolean): SafeText {
 }
 
 /** `4 waves: 1 (web1), then 3, then 6`; `2 waves: 1 canary (web1), then 9 web` where a fleet file names them. */
-export function wavesText(hosts: readonly RolloutHost[]): SafeText {
+export function wavesText(hosts: readonly Pick<RolloutHost, 'name' | 'wave' | 'stage'>[]): SafeText {
   const waves: { size: number; readonly stage: string | null }[] = [];
   for (const { wave, stage } of hosts) {
     waves[wave] ??= { size: 0, stage };

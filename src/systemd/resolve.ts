@@ -3,7 +3,7 @@ import type { Diagnostic } from './diagnostic.ts';
 import type { ConfFile } from './dialect.ts';
 import type { FileEdit, FileTree } from './file-tree.ts';
 import { MAY_TEMPLATE, UnitIndex } from './load-path.ts';
-import { type ReadConf, readConf } from './read-conf.ts';
+import { fileNotAvailable, type ReadConf, readConf } from './read-conf.ts';
 import { type FoundAssignment, settleLimit } from './settle-limit.ts';
 import { type ParsedTasksMax, parseTasksMax, type TasksMax } from './tasks-max.ts';
 import { parseUnitName, sliceParents, type UnitName, type UnitType } from './unit-name.ts';
@@ -125,7 +125,7 @@ export function editContext(ctx: ResolveContext, edits: readonly FileEdit[]): Re
     content === null ? 'removed' : content.length === 0 ? 'empty' : 'written';
   const files = edits.map((edit) => `${kindOf(edit)} ${edit.path}`).join('\0');
   const like = known.get(files);
-  const after = { ...ctx, tree: ctx.tree.withEdits(edits, like?.tree) };
+  const after = { ...ctx, tree: ctx.tree.withEdits(edits) };
   if (like === undefined) {
     if (known.size >= MOST_EDITED) known.clear();
     known.set(files, after);
@@ -282,14 +282,7 @@ class UnitReader {
 
   #notKept(path: string): void {
     const problem = this.#ctx.tree.resolve(path)?.problem;
-    if (problem === undefined) return;
-    this.diagnostics.push({
-      code: 'file-not-available',
-      severity: 'warning',
-      message: problem === 'too-large' ? 'the file was too large to read' : 'the file could not be read',
-      file: path,
-      unit: this.#unit.name,
-      help: 'Read the host as root to know what the file says.',
-    });
+    if (problem !== undefined)
+      this.diagnostics.push({ ...fileNotAvailable(path, problem), unit: this.#unit.name });
   }
 }

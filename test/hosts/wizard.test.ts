@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { containersUnavailable, type LabHost, startContainer } from '../lab/lab.ts';
+import { Terminal } from '../terminal.ts';
 import { Program, pidsMax } from './program.ts';
 
 /** The wizard as an operator meets it: the bundled program in a terminal (tmux), with a real host over a real sshd. */
@@ -12,131 +12,30 @@ let program: Program;
 let host: LabHost;
 let config: string;
 
-let terminals = 0;
-
-/** A terminal with a program in it. */
-class Terminal {
-  /** A server of its own: one that is just ending takes no new session. */
-  readonly #socket = `tasksctl-test-${process.pid}-${terminals++}`;
-  #open = true;
-  readonly #status: string;
-
-  constructor(command: readonly string[], cwd: string, size: { columns: number; rows: number }) {
-    const file = join(cwd, 'tmux.conf');
-    this.#status = join(cwd, 'status');
-    writeFileSync(
-      file,
-      'set -g remain-on-exit on\nset -g history-limit 10000\nset -g default-terminal screen-256color\n',
-    );
-    writeFileSync(this.#status, '');
-    // What the shell says after the program is how the program left the terminal, and how it ended.
-    const script =
-      'trap : INT; "$@"; code=$?; { stty -a | grep -q " icanon" && stty -a | grep -q " echo " && echo "$code" || echo raw; } >"$0"; exec cat';
-    this.#tmux(
-      ...['-f', file, 'new-session', '-d', '-x', String(size.columns), '-y', String(size.rows), '-c', cwd],
-      ...['sh', '-c', script, this.#status, ...command],
-    );
-  }
-
-  #tmux(...argv: readonly string[]): string {
-    return execFileSync('tmux', ['-u', '-L', this.#socket, ...argv], {
-      encoding: 'utf8',
-      env: { ...process.env, LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', SHELL: '/bin/sh' },
-    });
-  }
-
-  /** All that was ever on the screen, as it is now. */
-  text(): string {
-    return this.#tmux('capture-pane', '-p', '-J', '-S', '-');
-  }
-
-  /** The lines of the screen from the open question on; empty where there is none. */
-  question(): string {
-    const lines = this.#tmux('capture-pane', '-p').trimEnd().split('\n');
-    const open = lines.findLastIndex((line) => line.startsWith('? '));
-    return open < 0 ? '' : lines.slice(open).join('\n');
-  }
-
-  /** Waits until the question that is open has this in it. */
-  async sees(wanted: RegExp): Promise<void> {
-    await this.#until(wanted, () => this.question());
-  }
-
-  async #until(wanted: RegExp, look: () => string): Promise<void> {
-    const patience = Date.now() + 60_000;
-    while (!wanted.test(look())) {
-      if (Date.now() > patience) throw new Error(`waited in vain for ${wanted}:\n${this.text()}`);
-      await sleep(100);
-    }
-  }
-
-  async shows(wanted: RegExp): Promise<void> {
-    await this.#until(wanted, () => this.text());
-  }
-
-  keys(...keys: readonly string[]): void {
-    this.#tmux('send-keys', ...keys);
-  }
-
-  /** Moves to a choice by its name and takes it. */
-  async take(question: RegExp, choice: string): Promise<void> {
-    await this.sees(question);
-    for (let step = 0; step < 40; step++) {
-      if (this.question().includes(`❯ ${choice}`)) return this.keys('Enter');
-      const before = this.question();
-      this.keys('Down');
-      await sleep(150);
-      // The end of the list: from the top again.
-      if (this.question() === before) for (let up = 0; up < 40; up++) this.keys('Up');
-    }
-    throw new Error(`there is no ${choice}:\n${this.text()}`);
-  }
-
-  /** Types a text over what is there, and takes it once it is judged to be right. */
-  async type(question: RegExp, text: string): Promise<void> {
-    await this.sees(question);
-    this.keys('C-u');
-    await this.sees(/❯ Back/);
-    this.keys('-l', text);
-    await this.sees(new RegExp(`❯ ${text.replaceAll(/[.*+?/]/g, '\\$&')}`));
-    this.keys('Enter');
-  }
-
-  /** Pages of a long text, if it is one. */
-  async skip(question: RegExp): Promise<void> {
-    await this.sees(new RegExp(`Lines 1 to|${question.source}`));
-    if (this.question().includes('Lines 1 to')) await this.take(/Lines 1 to/, 'All the rest');
-    await this.sees(question);
-  }
-
-  resize(columns: number, rows: number): void {
-    this.#tmux('resize-window', '-x', String(columns), '-y', String(rows));
-  }
-
-  /** Its exit code, once the program has ended and left the terminal as it was. */
-  async ended(): Promise<string> {
-    await this.#until(/\n/, () => readFileSync(this.#status, 'utf8'));
-    // The cursor is there.
-    expect(this.#tmux('display-message', '-p', '#{cursor_flag}').trim()).toBe('1');
-    return readFileSync(this.#status, 'utf8').trim();
-  }
-
-  close(): void {
-    if (this.#open) this.#tmux('kill-server');
-    this.#open = false;
-  }
-}
-
 let terminal: Terminal | null = null;
 let runs = 0;
 /** Where the wizard that runs was started, and what it has written there. */
 let cwd = '';
 const written = (): string[] => readdirSync(cwd).filter((name) => !/^(?:tmux\.conf|status)$/.test(name));
 
-function start(argv: readonly string[], size = { columns: 80, rows: 24 }): Terminal {
+/** A service that has run into its limit, and somebody whose login changes nothing. */
+async function crowd(one: LabHost): Promise<void> {
+  await one.writeFiles({
+    '/usr/local/bin/crowd':
+      '#!/usr/bin/perl\nfor (1..30) { my $pid = fork; if (defined $pid && $pid == 0) { sleep; exit } }\nsleep;\n',
+    '/etc/systemd/system/crowd.service': '[Service]\nTasksMax=20\nExecStart=/usr/local/bin/crowd\n',
+  });
+  await one.exec('systemctl daemon-reload && systemctl start crowd.service && loginctl enable-linger bob');
+}
+
+function start(
+  argv: readonly string[],
+  size = { columns: 80, rows: 24 },
+  env: Readonly<Record<string, string>> = {},
+): Terminal {
   cwd = join(program.dir, `cwd-${runs++}`);
   mkdirSync(cwd);
-  terminal = new Terminal([program.file, 'wizard', '--ssh-config', config, ...argv], cwd, size);
+  terminal = new Terminal([program.file, 'wizard', '--ssh-config', config, ...argv], cwd, size, env);
   return terminal;
 }
 
@@ -145,12 +44,7 @@ describe.skipIf(containersUnavailable() !== null)('the wizard', () => {
     program = Program.build();
     host = await startContainer({ suite: 'bookworm' });
     config = program.sshConfig({ lab: host });
-    await host.writeFiles({
-      '/usr/local/bin/crowd':
-        '#!/usr/bin/perl\nfor (1..30) { my $pid = fork; if (defined $pid && $pid == 0) { sleep; exit } }\nsleep;\n',
-      '/etc/systemd/system/crowd.service': '[Service]\nTasksMax=20\nExecStart=/usr/local/bin/crowd\n',
-    });
-    await host.exec('systemctl daemon-reload && systemctl start crowd.service && loginctl enable-linger bob');
+    await crowd(host);
     // Peaks are in the plan; reading a host makes some of them. From here on no reading of it makes a new one.
     const read = () => program.run('plan', '--ssh-config', config, '-t', 'bob@lab');
     await Promise.all([read(), read(), read()]);
@@ -316,6 +210,86 @@ describe.skipIf(containersUnavailable() !== null)('the wizard', () => {
       `tasksctl apply --target bob@lab --ssh-config ${config} --policy default --profile m.profile.json --yes`,
     );
     await program.run('rollback', '--yes', '--ssh-config', config, '-t', 'bob@lab');
+  });
+
+  it('takes a group of an inventory through a rollout in waves; its commands make the same plan', async () => {
+    const more = await Promise.all([
+      startContainer({ suite: 'trixie' }),
+      startContainer({ suite: 'bullseye' }),
+    ]);
+    try {
+      await Promise.all(more.map(crowd));
+      const fleet = { web1: host, web2: more[0], db1: more[1] };
+      config = program.sshConfig({ lab: host, ...fleet });
+      const inventory = program.write(
+        'hosts.ini',
+        '[web]\nweb[1:2]\n\n[db]\ndb1\n\n[prod:children]\nweb\ndb\n\n[all:vars]\nansible_user=bob\n',
+      );
+      // Peaks are in the plan, as above.
+      for (let i = 0; i < 2; i++) await program.run('plan', '--ssh-config', config, '-i', inventory);
+      const values = async (screen: Terminal): Promise<void> => {
+        await screen.take(/What brings you here/, 'Look');
+        await screen.take(/Which hosts/, 'prod: 3 hosts');
+        await screen.skip(/What next/);
+        expect(screen.text()).toMatch(/^db1 +█+ 100% +20 +20 +0 +\d+ +crowd\.service$/m);
+        await screen.take(/What next/, 'What the limits should be');
+        await screen.take(/go by/, 'A workload template');
+        await screen.take(/Which template/, 'default');
+        await screen.skip(/What next/);
+        await screen.take(/What next/, 'Adjust crowd.service: 20 -> 64 on 3 hosts');
+        await screen.sees(/Limit for crowd\.service on 3 hosts/);
+        screen.keys('C-u', '7');
+        await screen.sees(/web1: crowd\.service: 7 is too low, 20 tasks were in use/);
+        await screen.type(/Limit for crowd\.service/, '77');
+        await screen.skip(/What next/);
+        await screen.take(/What next/, 'Go on with these');
+        await screen.skip(/What is to be done/);
+      };
+      const saving = start(['-i', inventory]);
+      await values(saving);
+      await saving.take(/What is to be done/, 'Save the plan');
+      await saving.type(/Save under which name/, 'w');
+      expect(await saving.ended()).toBe('0');
+      const command = /^tasksctl .*$/m.exec(saving.text())?.[0] ?? '';
+      expect(command).toBe(
+        `tasksctl plan --inventory ${inventory} --limit prod --ssh-config ${config} --policy w.policy.yaml --out w.plan.ndjson`,
+      );
+      const plan = readFileSync(join(cwd, 'w.plan.ndjson'), 'utf8');
+      execFileSync('sh', ['-c', command.replace('tasksctl', program.file)], { cwd });
+      expect(readFileSync(join(cwd, 'w.plan.ndjson'), 'utf8')).toBe(plan);
+      saving.close();
+
+      const all = Object.values(fleet);
+      const limits = () => Promise.all(all.map((one) => pidsMax(one, 'crowd.service')));
+      for (const answer of ['C-c', 'y']) {
+        const screen = start(['-i', inventory], undefined, { XDG_STATE_HOME: join(program.dir, 'state') });
+        await values(screen);
+        await screen.take(/What is to be done/, 'Roll it out to 3 hosts, in waves');
+        await screen.take(/How is it to go/, 'Waves: 1,10%,50%,100%');
+        await screen.type(/Hosts done after each wave/, '1,100%');
+        await screen.sees(/How is it to go/);
+        expect(screen.text()).toContain('2 waves: 1 (web1), then 2');
+        await screen.take(/How is it to go/, 'Like this');
+        await screen.type(/Save under which name/, 'w');
+        await screen.shows(/Apply this to 3 hosts\? \[y\/N\]/);
+        expect(await limits()).toEqual(['20', '20', '20']);
+        screen.keys(answer, ...(answer === 'y' ? ['Enter'] : []));
+        expect(await screen.ended()).toBe(answer === 'y' ? '0' : '130');
+        expect(written()).toEqual(answer === 'y' ? ['w.policy.yaml'] : []);
+        if (answer !== 'y') {
+          screen.close();
+          continue;
+        }
+        expect(screen.text()).toContain('3 applied of 3 hosts');
+        expect(screen.text()).toContain(
+          `tasksctl rollout --inventory ${inventory} --limit prod --ssh-config ${config} --policy w.policy.yaml --waves 1,100% --yes`,
+        );
+      }
+      expect(await limits()).toEqual(['77', '77', '77']);
+      await program.run('rollback', '--yes', '--ssh-config', config, '-t', 'bob@lab');
+    } finally {
+      await Promise.all(more.map((one) => one.stop()));
+    }
   });
 
   it('--plain asks by numbers', async () => {

@@ -39,6 +39,7 @@ describe('tasksctl', () => {
     const { code, stdout } = await runCli([command, '--help'], { terminal: 80 });
     expect(code).toBe(0);
     expect(stdout).toContain(`Examples:\n  tasksctl ${command}`);
+    expect(stdout).not.toContain('[]');
     expect(widest(stdout)).toBeLessThanOrEqual(80);
     for (const [, option] of stdout.matchAll(/^ {2}(?:-[a-zA-Z], )?(--[a-z-]+)/gm)) {
       expect(commandsPage).toContain(`\`${option}`);

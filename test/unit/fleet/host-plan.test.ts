@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { baselineOf, type HostPlan, PlanGroups } from '../../../src/fleet/host-plan.ts';
-import { type FleetOrder, HostPlanFile } from '../../../src/fleet/host-plan-file.ts';
+import { type FleetOrder, HostPlanFile, planLine } from '../../../src/fleet/host-plan-file.ts';
 import type { Plan } from '../../../src/plan/plan.ts';
 import { planHost } from '../../../src/plan/plan-host.ts';
 import { parsePolicy } from '../../../src/plan/policy.ts';
@@ -106,7 +106,12 @@ describe('a file of plans', () => {
     expect(again.order).toEqual(order);
     expect(again.hosts().map(({ name }) => name)).toEqual(order.stages[0]?.hosts);
     for (const plan of plans) expect(await again.get(plan.name)).toEqual(plan);
+    const copy = await HostPlanFile.create(join(dir, 'copy.ndjson'), order);
+    await again.copyTo(copy);
+    await copy.close();
     await again.close();
+    const lines = [order, ...plans.toReversed()].map(planLine);
+    expect(readFileSync(join(dir, 'copy.ndjson'), 'utf8')).toBe(lines.join(''));
   });
 
   it('is refused where a line is no plan', async () => {

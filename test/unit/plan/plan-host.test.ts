@@ -188,6 +188,30 @@ describe('where a limit is written', () => {
     });
   });
 
+  it('may not be proven where a file could not be read, which is said with the change', () => {
+    const path = '/etc/systemd/system/a.service.d/secret.conf';
+    const host = aHost({ units: [{ id: 'a.service', use: { current: 10 } }] });
+    const secret = {
+      path,
+      type: 'file',
+      mode: 0o600,
+      uid: 0,
+      gid: 0,
+      size: 9,
+      problem: 'unreadable',
+    } as const;
+    const plan = planHost(
+      { ...host, files: [...host.files, secret] },
+      aPolicy('units: { a.service: { value: 500 } }'),
+    );
+    expect(only(plan.changes).warnings).toContainEqual(
+      expect.objectContaining({ code: 'file-not-available', file: path }),
+    );
+    expect(plan.diagnostics).toContainEqual(
+      expect.objectContaining({ code: 'file-not-available', file: path }),
+    );
+  });
+
   it('is refused where somebody masked our file, and moves on where somebody made it theirs', () => {
     const path = '/etc/systemd/system/user-.slice.d/90-tasksctl.conf';
     const masked = planOf({ files: { [path]: '-> /dev/null' } }, 'user-default: { floor: 20000 }');
