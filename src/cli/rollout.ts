@@ -258,6 +258,9 @@ async function savedPlan(options: RolloutOptions, path: string): Promise<Wanted>
   if (unknown !== null) return unknown;
   const selected = options.limit === undefined ? all : selectHosts(all, options.limit);
   if ('error' in selected) return failed({ kind: 'usage', message: `--limit: ${selected.error}.` });
+  if (selected.length === 0) {
+    return failed({ kind: 'usage', message: `No host of the plan is left by --limit ${options.limit}.` });
+  }
   const plan: PlanHosts = async (take) => {
     const groups = new PlanGroups(selected.map(({ name }) => name));
     const hosts: InventoryHost[] = [];

@@ -47,6 +47,9 @@ export function readAnsibleJson(text: string, file: string, into: InventoryBuild
     }
     for (const [key, value] of scalars(vars)) into.groupVariable(name, key, value, place);
   }
+  if (meta === undefined) {
+    into.warning('there is no _meta with variables of hosts, and --host is not asked for them', place);
+  }
   if (meta === undefined || Array.isArray(meta)) return;
   for (const [host, vars] of Object.entries(meta.hostvars ?? {})) {
     for (const [key, value] of scalars(vars)) into.hostVariable(host, key, value, place);

@@ -10,7 +10,11 @@ export function orderOf({
   const wanted = new Set(hosts.map(({ name }) => name));
   return {
     schema: 'tasksctl/fleet-order/1',
-    stages: stages.map((stage) => ({ ...stage, hosts: stage.hosts.filter((name) => wanted.has(name)) })),
+    stages: stages.map(({ name, hosts, split }) => ({
+      name,
+      hosts: hosts.filter((host) => wanted.has(host)),
+      split: split?.kind === 'until' ? { ...split, amounts: [...split.amounts] } : split,
+    })),
     maxUnavailable: maxUnavailable.map(([group, most]) => [group, most]),
   };
 }

@@ -3,7 +3,19 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { type HostPlan, hostPlanSchema } from './host-plan.ts';
-import { stageSchema } from './waves.ts';
+import { amountSchema } from './journal.ts';
+
+/** A `Stage` of waves.ts. */
+const stageSchema = z.strictObject({
+  name: z.string().nullable(),
+  hosts: z.array(z.string()),
+  split: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('serial'), size: amountSchema }),
+      z.strictObject({ kind: z.literal('until'), amounts: z.array(amountSchema).min(1) }),
+    ])
+    .nullable(),
+});
 
 /** The first line of a file of plans: what its hosts have in common. */
 export const fleetOrderSchema = z.strictObject({

@@ -1,5 +1,10 @@
 import { z } from 'zod';
-import { amountSchema } from './waves.ts';
+
+/** An `Amount` of waves.ts. */
+export const amountSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('count'), count: z.number().int().nonnegative() }),
+  z.strictObject({ kind: z.literal('percent'), percent: z.number().min(0).max(100) }),
+]);
 
 /** How a rollout goes on; kept in its journal, so that a resumed one goes on as it began. */
 export const rolloutSettingsSchema = z.strictObject({

@@ -1,28 +1,21 @@
-import { z } from 'zod';
-
 /** How many hosts are done after a wave, or are in a batch. */
-export const amountSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('count'), count: z.number().int().nonnegative() }),
-  z.strictObject({ kind: z.literal('percent'), percent: z.number().min(0).max(100) }),
-]);
-export type Amount = z.infer<typeof amountSchema>;
+export type Amount =
+  | { readonly kind: 'count'; readonly count: number }
+  | { readonly kind: 'percent'; readonly percent: number };
 
 /** How hosts are split into waves: in batches of one size, or by how many are done after each wave. */
-export const splitSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('serial'), size: amountSchema }),
-  z.strictObject({ kind: z.literal('until'), amounts: z.array(amountSchema).min(1) }),
-]);
-export type Split = z.infer<typeof splitSchema>;
+export type Split =
+  | { readonly kind: 'serial'; readonly size: Amount }
+  | { readonly kind: 'until'; readonly amounts: readonly Amount[] };
 
 /** Some hosts of a rollout that come before or after others. */
-export const stageSchema = z.strictObject({
+export interface Stage {
   /** The pattern it has in the fleet file; null: all hosts, where nobody said an order. */
-  name: z.string().nullable(),
-  hosts: z.array(z.string()),
+  readonly name: string | null;
+  readonly hosts: readonly string[];
   /** How it is split into waves where the command line does not say; null: not at all. */
-  split: splitSchema.nullable(),
-});
-export type Stage = z.infer<typeof stageSchema>;
+  readonly split: Split | null;
+}
 
 /** One host to see whether it works at all, a tenth, half, all. */
 export const DEFAULT_WAVES = '1,10%,50%,100%';

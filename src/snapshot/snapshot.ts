@@ -54,13 +54,13 @@ const cgroupSchema = z.strictObject({
   /** Path below systemd's root cgroup; `/` is the root itself. */
   path: z.string(),
   /** pids.max; left out where the controller is not enabled at this level (no limit here, as in `max`). */
-  max: z.union([z.number().int(), z.literal('max')]).optional(),
-  current: z.number().int().optional(),
-  peak: z.number().int().optional(),
+  max: z.union([z.number().int().min(0), z.literal('max')]).optional(),
+  current: z.number().int().min(0).optional(),
+  peak: z.number().int().min(0).optional(),
   /** `max` of pids.events: rejected forks; what it counts depends on `cgroups.eventsScope`. */
-  events: z.number().int().optional(),
+  events: z.number().int().min(0).optional(),
   /** `max` of pids.events.local (Linux 6.11 and later). */
-  eventsLocal: z.number().int().optional(),
+  eventsLocal: z.number().int().min(0).optional(),
 });
 
 const sessionSchema = z.strictObject({
@@ -152,7 +152,10 @@ export const snapshotSchema = z.strictObject({
     kernel: z.string(),
     machine: z.string(),
     osRelease: z.record(z.string(), z.string()),
-    bootId: z.string().nullable(),
+    bootId: z
+      .string()
+      .regex(/^[0-9a-f-]{36}$/)
+      .nullable(),
     machineId: z.string().nullable(),
     /** systemd-detect-virt's word (`kvm`, `lxc`, `none` …), null where unknown. */
     virtualization: z.string().nullable(),
@@ -195,10 +198,10 @@ export const snapshotSchema = z.strictObject({
     tree: z.array(cgroupSchema),
   }),
   kernel: z.strictObject({
-    pidMax: z.number().int().nullable(),
-    threadsMax: z.number().int().nullable(),
+    pidMax: z.number().int().min(0).nullable(),
+    threadsMax: z.number().int().min(0).nullable(),
     /** Tasks existing on the whole kernel (denominator of /proc/loadavg's fourth field). */
-    tasks: z.number().int().nullable(),
+    tasks: z.number().int().min(0).nullable(),
     memTotalKiB: z.number().int().nullable(),
     cpus: z.number().int().nullable(),
     uptimeSeconds: z.number().optional(),

@@ -18,10 +18,24 @@ let runs = 0;
 let cwd = '';
 const written = (): string[] => readdirSync(cwd).filter((name) => !/^(?:tmux\.conf|status)$/.test(name));
 
-function start(argv: readonly string[], size = { columns: 80, rows: 24 }): Terminal {
+/** A service that has run into its limit, and somebody whose login changes nothing. */
+async function crowd(one: LabHost): Promise<void> {
+  await one.writeFiles({
+    '/usr/local/bin/crowd':
+      '#!/usr/bin/perl\nfor (1..30) { my $pid = fork; if (defined $pid && $pid == 0) { sleep; exit } }\nsleep;\n',
+    '/etc/systemd/system/crowd.service': '[Service]\nTasksMax=20\nExecStart=/usr/local/bin/crowd\n',
+  });
+  await one.exec('systemctl daemon-reload && systemctl start crowd.service && loginctl enable-linger bob');
+}
+
+function start(
+  argv: readonly string[],
+  size = { columns: 80, rows: 24 },
+  env: Readonly<Record<string, string>> = {},
+): Terminal {
   cwd = join(program.dir, `cwd-${runs++}`);
   mkdirSync(cwd);
-  terminal = new Terminal([program.file, 'wizard', '--ssh-config', config, ...argv], cwd, size);
+  terminal = new Terminal([program.file, 'wizard', '--ssh-config', config, ...argv], cwd, size, env);
   return terminal;
 }
 
@@ -30,12 +44,7 @@ describe.skipIf(containersUnavailable() !== null)('the wizard', () => {
     program = Program.build();
     host = await startContainer({ suite: 'bookworm' });
     config = program.sshConfig({ lab: host });
-    await host.writeFiles({
-      '/usr/local/bin/crowd':
-        '#!/usr/bin/perl\nfor (1..30) { my $pid = fork; if (defined $pid && $pid == 0) { sleep; exit } }\nsleep;\n',
-      '/etc/systemd/system/crowd.service': '[Service]\nTasksMax=20\nExecStart=/usr/local/bin/crowd\n',
-    });
-    await host.exec('systemctl daemon-reload && systemctl start crowd.service && loginctl enable-linger bob');
+    await crowd(host);
     // Peaks are in the plan; reading a host makes some of them. From here on no reading of it makes a new one.
     const read = () => program.run('plan', '--ssh-config', config, '-t', 'bob@lab');
     await Promise.all([read(), read(), read()]);
@@ -201,6 +210,86 @@ describe.skipIf(containersUnavailable() !== null)('the wizard', () => {
       `tasksctl apply --target bob@lab --ssh-config ${config} --policy default --profile m.profile.json --yes`,
     );
     await program.run('rollback', '--yes', '--ssh-config', config, '-t', 'bob@lab');
+  });
+
+  it('takes a group of an inventory through a rollout in waves; its commands make the same plan', async () => {
+    const more = await Promise.all([
+      startContainer({ suite: 'trixie' }),
+      startContainer({ suite: 'bullseye' }),
+    ]);
+    try {
+      await Promise.all(more.map(crowd));
+      const fleet = { web1: host, web2: more[0], db1: more[1] };
+      config = program.sshConfig({ lab: host, ...fleet });
+      const inventory = program.write(
+        'hosts.ini',
+        '[web]\nweb[1:2]\n\n[db]\ndb1\n\n[prod:children]\nweb\ndb\n\n[all:vars]\nansible_user=bob\n',
+      );
+      // Peaks are in the plan, as above.
+      for (let i = 0; i < 2; i++) await program.run('plan', '--ssh-config', config, '-i', inventory);
+      const values = async (screen: Terminal): Promise<void> => {
+        await screen.take(/What brings you here/, 'Look');
+        await screen.take(/Which hosts/, 'prod: 3 hosts');
+        await screen.skip(/What next/);
+        expect(screen.text()).toMatch(/^db1 +█+ 100% +20 +20 +0 +\d+ +crowd\.service$/m);
+        await screen.take(/What next/, 'What the limits should be');
+        await screen.take(/go by/, 'A workload template');
+        await screen.take(/Which template/, 'default');
+        await screen.skip(/What next/);
+        await screen.take(/What next/, 'Adjust crowd.service: 20 -> 64 on 3 hosts');
+        await screen.sees(/Limit for crowd\.service on 3 hosts/);
+        screen.keys('C-u', '7');
+        await screen.sees(/web1: crowd\.service: 7 is too low, 20 tasks were in use/);
+        await screen.type(/Limit for crowd\.service/, '77');
+        await screen.skip(/What next/);
+        await screen.take(/What next/, 'Go on with these');
+        await screen.skip(/What is to be done/);
+      };
+      const saving = start(['-i', inventory]);
+      await values(saving);
+      await saving.take(/What is to be done/, 'Save the plan');
+      await saving.type(/Save under which name/, 'w');
+      expect(await saving.ended()).toBe('0');
+      const command = /^tasksctl .*$/m.exec(saving.text())?.[0] ?? '';
+      expect(command).toBe(
+        `tasksctl plan --inventory ${inventory} --limit prod --ssh-config ${config} --policy w.policy.yaml --out w.plan.ndjson`,
+      );
+      const plan = readFileSync(join(cwd, 'w.plan.ndjson'), 'utf8');
+      execFileSync('sh', ['-c', command.replace('tasksctl', program.file)], { cwd });
+      expect(readFileSync(join(cwd, 'w.plan.ndjson'), 'utf8')).toBe(plan);
+      saving.close();
+
+      const all = Object.values(fleet);
+      const limits = () => Promise.all(all.map((one) => pidsMax(one, 'crowd.service')));
+      for (const answer of ['C-c', 'y']) {
+        const screen = start(['-i', inventory], undefined, { XDG_STATE_HOME: join(program.dir, 'state') });
+        await values(screen);
+        await screen.take(/What is to be done/, 'Roll it out to 3 hosts, in waves');
+        await screen.take(/How is it to go/, 'Waves: 1,10%,50%,100%');
+        await screen.type(/Hosts done after each wave/, '1,100%');
+        await screen.sees(/How is it to go/);
+        expect(screen.text()).toContain('2 waves: 1 (web1), then 2');
+        await screen.take(/How is it to go/, 'Like this');
+        await screen.type(/Save under which name/, 'w');
+        await screen.shows(/Apply this to 3 hosts\? \[y\/N\]/);
+        expect(await limits()).toEqual(['20', '20', '20']);
+        screen.keys(answer, ...(answer === 'y' ? ['Enter'] : []));
+        expect(await screen.ended()).toBe(answer === 'y' ? '0' : '130');
+        expect(written()).toEqual(answer === 'y' ? ['w.policy.yaml'] : []);
+        if (answer !== 'y') {
+          screen.close();
+          continue;
+        }
+        expect(screen.text()).toContain('3 applied of 3 hosts');
+        expect(screen.text()).toContain(
+          `tasksctl rollout --inventory ${inventory} --limit prod --ssh-config ${config} --policy w.policy.yaml --waves 1,100% --yes`,
+        );
+      }
+      expect(await limits()).toEqual(['77', '77', '77']);
+      await program.run('rollback', '--yes', '--ssh-config', config, '-t', 'bob@lab');
+    } finally {
+      await Promise.all(more.map((one) => one.stop()));
+    }
   });
 
   it('--plain asks by numbers', async () => {

@@ -7,7 +7,8 @@ import { TMUX, toolMissing } from '../../tools.ts';
 
 /**
  * What an operator sees of the wizard: the bundled program in a terminal (tmux) on a saved host, screen by screen as in
- * test/fixtures/screens/. After a change that is wanted: `npx vitest run --project unit --update` with this file.
+ * test/fixtures/screens/. After a change that is wanted:
+ * `npx vitest run --project unit test/unit/cli/wizard-screens.test.ts --update`.
  */
 
 const root = join(import.meta.dirname, '../../..');

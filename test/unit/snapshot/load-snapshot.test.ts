@@ -104,6 +104,14 @@ describe('parseSnapshot', () => {
     expect(result.message).toMatch(message);
   });
 
+  it('takes no count below zero and no boot id that Linux does not give', () => {
+    const { kernel, host, ...rest } = example();
+    const bad = { ...rest, kernel: { ...kernel, pidMax: -1 }, host: { ...host, bootId: 'x\ny' } };
+    const result = parseSnapshot(JSON.stringify(bad));
+    expect(result).toMatchObject({ ok: false });
+    expect(JSON.stringify(result)).toMatch(/host\.bootId: .*kernel\.pidMax: /);
+  });
+
   it('names the first faults and counts the others', () => {
     const result = parseSnapshot('{}');
     expect(result).toMatchObject({ ok: false, message: expect.stringMatching(/; and [0-9]+ more$/) });

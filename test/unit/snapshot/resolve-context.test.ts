@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { fileTreeOf } from '../../../src/snapshot/file-tree.ts';
 import { parseSnapshot } from '../../../src/snapshot/load-snapshot.ts';
 import { resolveContextOf } from '../../../src/snapshot/resolve-context.ts';
-import type { Snapshot } from '../../../src/snapshot/snapshot.ts';
+import type { Snapshot, SnapshotFile } from '../../../src/snapshot/snapshot.ts';
 import { resolveUnit } from '../../../src/systemd/resolve.ts';
 
 function load(path: string): Snapshot {
@@ -38,6 +38,50 @@ describe('fileTreeOf', () => {
 });
 
 describe('resolveContextOf', () => {
+  it('gives hosts with the same files one context, and any other host one of its own', () => {
+    const [first, ...others] = debian.files;
+    if (first === undefined) throw new Error('no files');
+    const withFirst = (file: SnapshotFile): Snapshot => ({ ...debian, files: [file, ...others] });
+    const context = resolveContextOf(debian);
+    expect(resolveContextOf(structuredClone(debian))).toBe(context);
+    const odd: Partial<SnapshotFile>[] = [
+      { mode: 0o600 },
+      { uid: 5 },
+      { gid: 5 },
+      { size: 5 },
+      { type: 'other' },
+      { text: 'x' },
+      { base64: 'eA==' },
+      { target: '/x' },
+      { problem: 'unreadable' },
+      { path: '/x' },
+    ];
+    for (const difference of odd) {
+      const file = { ...first, ...difference };
+      const entry = resolveContextOf(withFirst(file))?.tree.get(file.path);
+      const { text, base64, ...rest } = file;
+      expect(entry).toMatchObject(rest);
+      const bytes = text === undefined ? Buffer.from(base64 ?? '', 'base64') : Buffer.from(text);
+      expect(Buffer.from(entry?.content ?? [])).toEqual(bytes);
+    }
+    expect(resolveContextOf(structuredClone(debian))).toBe(context);
+  });
+
+  it('is right for more hosts than are kept in mind, and for a snapshot that was changed', () => {
+    const path = '/etc/systemd/system/a.service';
+    const file = { path, type: 'file', mode: 0o644, uid: 0, gid: 0, size: 1, text: '' } as SnapshotFile;
+    const changing: Snapshot = { ...debian, files: [file] };
+    for (const tasks of [...Array(40).keys(), ...Array(40).keys()]) {
+      file.text = `[Service]\nTasksMax=${tasks + 1}\n`;
+      const context = resolveContextOf(changing);
+      if (context === null) throw new Error('no systemd');
+      expect(resolveUnit(context, 'a.service').tasksMax.value).toEqual({
+        kind: 'count',
+        count: BigInt(tasks + 1),
+      });
+    }
+  });
+
   it('takes the unit path of the manager', () => {
     expect(resolveContextOf(debian)?.unitPath).toEqual(debian.systemd?.unitPath);
   });
