@@ -20,6 +20,8 @@ function oneOf(...paths: readonly string[]): string {
 export const SHELLCHECK = '/usr/bin/shellcheck';
 /** Not in /usr/sbin where test/lab/install-packages brought it. */
 export const SSHD = oneOf('/usr/sbin/sshd', '/usr/local/sbin/sshd');
+export const TMUX = '/usr/bin/tmux';
 export const CHROMIUM = '/usr/bin/chromium';
+export const SETFATTR = '/usr/bin/setfattr';
 /** Debian has it in /usr/bin. */
 export const PROMTOOL = oneOf('/usr/local/bin/promtool', '/usr/bin/promtool');

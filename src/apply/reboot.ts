@@ -10,70 +10,80 @@ export type RebootResult =
 export interface RebootOptions {
   readonly connect: Connect;
   readonly timeoutMs: number;
+  /**
+   * The boot the reboot is to end, where that is known: by somebody who may have asked for it already and is gone. A host
+   * that is down is waited for then, and one that has another boot id is not rebooted again.
+   */
+  readonly before?: string | undefined;
   readonly signal?: AbortSignal;
 }
+
+/** What a host may take to boot. */
+export const REBOOT_TIMEOUT_MS = 10 * 60_000;
+/** A host that is down answers nothing: to try again is quicker than to wait. */
+export const REBOOT_CONNECT_SECONDS = 20;
 
 const RETRY_MS = 1_000;
 /** For one question; a host that goes down may leave it unanswered. */
 const ASK_MS = 30_000;
 
-const BOOT_ID = 'cat /proc/sys/kernel/random/boot_id';
+/** Not --wait, which systemd learnt in 240: asked again instead. */
+const STATE = 'cat /proc/sys/kernel/random/boot_id; systemctl is-system-running || :';
 
 /** Reboots a host and waits until a login finds a new boot id there and systemd at the end of its boot. */
 export async function rebootHost(options: RebootOptions): Promise<RebootResult> {
   const { connect, timeoutMs, signal } = options;
   const started = performance.now();
-  const connected = await connect();
-  if (!connected.ok) return { kind: 'failed', error: connected.error };
-  const { transport } = connected;
-  const { target } = transport;
-  const failure = (kind: HostError['kind'], what: string): RebootResult => ({
+  const failure = (target: string, kind: HostError['kind'], what: string): RebootResult => ({
     kind: 'failed',
     error: { kind, target, message: `${target}: ${what}.` },
   });
-  let before: string;
-  try {
-    const asked = await tell(transport, BOOT_ID, signal);
-    if (typeof asked !== 'string') return { kind: 'failed', error: asked };
-    before = asked;
-    // The answer may be lost with the connection, which says nothing about the reboot.
-    const said = await tell(transport, 'systemctl --no-block reboot 2>&1 || echo refused', signal);
-    if (typeof said === 'string' && /^refused$/m.test(said)) {
-      return failure('unsupported', `it would not reboot: ${said.split('\n')[0]}`);
+  let { before } = options;
+  let asked = false;
+  for (;;) {
+    let last: RebootResult;
+    const connected = await connect();
+    if (!connected.ok) {
+      last = { kind: 'failed', error: connected.error };
+      if (before === undefined) return last;
+    } else {
+      const { transport } = connected;
+      const { target } = transport;
+      try {
+        const said = await tell(transport, STATE, signal);
+        if (typeof said !== 'string') {
+          last = { kind: 'failed', error: said };
+          if (before === undefined) return last;
+        } else {
+          const [bootId = '', state = ''] = said.split('\n');
+          before ??= bootId;
+          if (bootId !== before && (state === 'running' || state === 'degraded')) {
+            return { kind: 'back', bootId, seconds: (performance.now() - started) / 1000 };
+          }
+          if (bootId === before && state !== 'stopping' && !asked) {
+            asked = true;
+            // The answer may be lost with the connection, which says nothing about the reboot.
+            const answer = await tell(transport, 'systemctl --no-block reboot 2>&1 || echo refused', signal);
+            // Somebody else may have asked a moment ago.
+            if (typeof answer === 'string' && /^refused$/m.test(answer) && !/in progress/i.test(answer)) {
+              return failure(target, 'unsupported', `it would not reboot: ${answer.split('\n')[0]}`);
+            }
+          }
+          last = failure(
+            target,
+            'timeout',
+            bootId === before ? 'it did not go down' : `it rebooted, but its boot does not end (${state})`,
+          );
+        }
+      } finally {
+        await transport.close();
+      }
     }
-  } finally {
-    await transport.close();
-  }
-
-  let last: RebootResult = failure('timeout', 'it did not go down');
-  while (performance.now() < started + timeoutMs) {
+    if (performance.now() >= started + timeoutMs) return last;
     await pause(RETRY_MS, signal);
-    if (signal?.aborted === true) return failure('aborted', 'interrupted while it reboots');
-    const again = await connect();
-    if (!again.ok) {
-      last = { kind: 'failed', error: again.error };
-      continue;
-    }
-    try {
-      // Not --wait, which systemd learnt in 240: asked again instead.
-      const asked = await tell(again.transport, `${BOOT_ID}; systemctl is-system-running || :`, signal);
-      if (typeof asked !== 'string') {
-        last = { kind: 'failed', error: asked };
-        continue;
-      }
-      const [bootId = '', state = ''] = asked.split('\n');
-      if (bootId !== before && (state === 'running' || state === 'degraded')) {
-        return { kind: 'back', bootId, seconds: (performance.now() - started) / 1000 };
-      }
-      last = failure(
-        'timeout',
-        bootId === before ? 'it did not go down' : `it rebooted, but its boot does not end (${state})`,
-      );
-    } finally {
-      await again.transport.close();
-    }
+    const { target } = last.kind === 'failed' ? last.error : { target: '' };
+    if (signal?.aborted === true) return failure(target, 'aborted', 'interrupted while it reboots');
   }
-  return last;
 }
 
 async function tell(

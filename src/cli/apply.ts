@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { type ApplyResult, applyPlan } from '../apply/apply-plan.ts';
-import { rebootHost } from '../apply/reboot.ts';
+import { REBOOT_CONNECT_SECONDS, REBOOT_TIMEOUT_MS, rebootHost } from '../apply/reboot.ts';
 import { makeRunId } from '../apply/run-id.ts';
 import { DEAD_MAN_SECONDS, KEEP_DAYS } from '../apply/transaction.ts';
 import type { Transport } from '../host/transport.ts';
@@ -43,11 +43,6 @@ export interface ApplyCommandOptions extends HostOptions, OutputOptions {
   readonly diff: boolean;
   readonly verbose?: true;
 }
-
-/** What a host may take to boot. */
-const REBOOT_TIMEOUT_MS = 10 * 60_000;
-/** A host that is down answers nothing: to try again is quicker than to wait. */
-const REBOOT_CONNECT_SECONDS = 20;
 
 /** `tasksctl apply` */
 export async function apply(console: Console, options: ApplyCommandOptions): Promise<Outcome> {

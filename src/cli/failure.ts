@@ -1,5 +1,5 @@
 import type { HostError } from '../host/transport.ts';
-import type { PolicyProblem } from '../plan/policy.ts';
+import type { YamlProblem } from '../plan/read-yaml.ts';
 
 /** Why a command could not do its work. `message` is one sentence; raw text of hosts and files is allowed in it. */
 export interface Failure {
@@ -27,7 +27,7 @@ export interface Failure {
   /** The next step. */
   readonly help?: string;
   /** What is wrong with a file in particular, in the order of its text. */
-  readonly problems?: readonly PolicyProblem[];
+  readonly problems?: readonly YamlProblem[];
 }
 
 /** What a command comes to: an exit code of its own choosing, or a failure that the table gives one. */

@@ -48,7 +48,8 @@ export interface SourceOptions extends HostOptions {
 
 /** Of a host that does not answer. */
 export const DEFAULT_TIMEOUT_SECONDS = 60;
-const DEFAULT_FORKS = 32;
+/** Hosts worked on at once. */
+export const DEFAULT_FORKS = 32;
 
 export function addOutputOptions(command: Command): Command {
   return addColorOptions(command.option('--json', 'print JSON for programs; errors are JSON on stderr then'));
@@ -84,7 +85,7 @@ export function addFleetOptions(command: Command): Command {
     .addOption(
       new Option(
         '-i, --inventory <inventory>',
-        "the hosts: an Ansible inventory (INI, YAML, JSON or a program), an ssh_config, a list of hosts ('-': standard input), or h1,h2; may be repeated",
+        "the hosts: an Ansible inventory (INI, YAML, JSON or a program), a fleet file, an ssh_config, a list of hosts ('-': standard input), or h1,h2; may be repeated",
       )
         .argParser(collect)
         .conflicts(['target', 'snapshot']),

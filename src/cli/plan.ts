@@ -13,13 +13,15 @@ import { EXIT } from './exit-code.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
 import type { InventoryOptions, OutputOptions, SourceOptions } from './options.ts';
 import { readText } from './read-file.ts';
-import { mergedProfile, readMeasured, useOfHost } from './read-profiles.ts';
+import { readMeasured, useOfHost } from './read-profiles.ts';
 import { notePartialData, readSource } from './read-source.ts';
 import type { Io } from './terminal.ts';
 import { writeResult } from './write-file.ts';
 
 export interface PlanOptions extends SourceOptions, InventoryOptions, OutputOptions {
   readonly policy: string;
+  /** Whether the operator named it. */
+  readonly policyGiven?: boolean;
   /** Files with what was measured on the host. */
   readonly profile: readonly string[];
   readonly out?: string;
@@ -30,16 +32,15 @@ export interface PlanOptions extends SourceOptions, InventoryOptions, OutputOpti
 
 /** `tasksctl plan` */
 export async function plan(console: Console, options: PlanOptions): Promise<Outcome> {
+  if (options.inventory !== undefined) {
+    const { fleetPlan } = await import('./fleet-plan.ts');
+    return fleetPlan(console, { ...options, inventory: options.inventory });
+  }
   // The policy first: a mistake in it should not cost a login on the host.
   const wish = await readPolicy(options, console.io);
   if (wish.kind === 'failed') return wish;
   const read = await readMeasured(options.profile, console.io);
   if (read.kind === 'failed') return read;
-  if (options.inventory !== undefined) {
-    const { fleetPlan } = await import('./fleet-plan.ts');
-    const profile = options.profile.length === 0 ? null : mergedProfile(read.measured);
-    return fleetPlan(console, { ...options, inventory: options.inventory }, { policy: wish.policy, profile });
-  }
   const source = await readSource(console, options);
   if (source.kind === 'failed') return source;
   await notePartialData(console, source.snapshot);
@@ -64,7 +65,7 @@ function detailedExitCode(made: Plan): number {
 }
 
 /** A name such as `default` is a template's; anything with a slash or a dot in it is a file. */
-const TEMPLATE_NAME = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
+export const TEMPLATE_NAME = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
 
 /** The policy that `--policy` names: a file, standard input, or a template. */
 export async function readPolicy(

@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option, type OutputConfiguration } from 'commander';
+import { Command, CommanderError, Help, Option, type OutputConfiguration } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { ApplyCommandOptions } from './apply.ts';
 import type { BacktestOptions } from './backtest.ts';
@@ -105,10 +105,20 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   return code;
 }
 
+/** As commander has it, but that an option which may be repeated says nothing of the empty list it starts with. */
+function optionDescription(option: Option): string {
+  const { defaultValue } = option;
+  const isList = Array.isArray(defaultValue);
+  return new Help().optionDescription(
+    isList ? Object.assign(Object.create(option), { defaultValue: undefined }) : option,
+  );
+}
+
 function createProgram(run: Run, output: OutputConfiguration): Command {
   const program = new Command('tasksctl')
     // Before the commands are made: each takes these over when it is.
     .configureOutput(output)
+    .configureHelp({ optionDescription })
     .exitOverride()
     .description(
       'Reads, explains, plans and changes the task limits of Linux hosts: TasksMax=, UserTasksMax=, DefaultTasksMax=, pids cgroups and the kernel ceilings above them. Only apply, rollout and rollback write to a host.',
@@ -120,11 +130,11 @@ function createProgram(run: Run, output: OutputConfiguration): Command {
       'after',
       `
 Examples:
-  tasksctl status                          who is near a limit on this machine
+  tasksctl status                    who is near a limit on this machine
   tasksctl status --explain user-1000.slice
-  tasksctl plan -t admin@web1              what to change there, and what it takes
-  tasksctl apply -t admin@web1             change it, and prove that it is in force
-  tasksctl COMMAND --help                  options and examples of a command
+  tasksctl plan -t admin@web1        what to change there, and what it takes
+  tasksctl apply -t admin@web1       change it, and prove that it is in force
+  tasksctl COMMAND --help            options and examples of a command
 
 Exit codes: 0 done, 1 error, 2 changes pending (plan --detailed-exitcode),
 3 some hosts failed, 4 refused for safety, 130 interrupted.`,
@@ -153,19 +163,20 @@ function defineWizard(program: Command, run: Run): void {
     .command('wizard')
     .summary('asks step by step, and ends with the command that does the same')
     .description(
-      'Reads a host, shows who is near a limit, measures or takes a template, recommends limits with their reasons, shows the plan, and applies it if you say so. Back is always there, Ctrl-C leaves, and what was chosen is printed as a command at the end.',
+      'Reads a host or those of an inventory, shows who is near a limit, measures or takes a template, recommends limits with their reasons, shows the plan, and applies it or rolls it out in waves if you say so. Back is always there, Ctrl-C leaves, and what was chosen is printed as a command at the end.',
     )
     .option('--plain', 'numbered questions on plain lines, for screen readers');
-  addColorOptions(addSourceOptions(command))
+  addColorOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(
       'after',
       `
 Exit codes: 0 done, 130 left by Ctrl-C, 1 without a terminal; after applying
-those of apply.
+those of apply, after a rollout those of rollout.
 
 Examples:
   tasksctl wizard                          asks for the host, too
   tasksctl wizard -t admin@web1
+  tasksctl wizard -i hosts.ini --limit web
   tasksctl wizard --snapshot web1.json     what would be done there
   tasksctl wizard --plain`,
     )
@@ -311,8 +322,10 @@ Examples:
   tasksctl plan --snapshot web1.json --detailed-exitcode
   tasksctl plan -i hosts.ini --limit 'web:!db'    hosts with the same plan once`,
     )
-    .action((options: PlanOptions) =>
-      run(options, async (...args) => (await import('./plan.ts')).plan(...args)),
+    .action((options: Omit<PlanOptions, 'policyGiven'>) =>
+      run({ ...options, policyGiven: isGiven(command, 'policy') }, async (...args) =>
+        (await import('./plan.ts')).plan(...args),
+      ),
     );
 }
 
@@ -394,7 +407,7 @@ function defineRollout(program: Command, run: Run): void {
     )
     .option(
       '--max-unavailable <group=n>',
-      'of this group work on no more than n hosts at once; may be repeated',
+      'of this group (all: of all) work on no more than n hosts at once; may be repeated',
       groupMaximum,
     )
     .option('--bake <time>', 'let each wave work for so long before its checks: 90s, 10m', duration)
@@ -408,7 +421,7 @@ function defineRollout(program: Command, run: Run): void {
         .choices(['stop', 'rollback-wave', 'rollback-all'])
         .default('stop'),
     )
-    .option('--reboot', 'reboot hosts where a change waits for it, and verify')
+    .option('--reboot', 'reboot hosts where a change is pending, and verify')
     .option('--drain <command>', 'run here before a host is rebooted, with TASKSCTL_HOST and TASKSCTL_TARGET')
     .option('--undrain <command>', 'the same after it is back and verified')
     .option('--dead-man <seconds>', 'how long a new login may take to confirm', positiveSeconds)
@@ -457,11 +470,12 @@ Examples:
   tasksctl plan -i hosts.ini --out fleet.ndjson && tasksctl rollout fleet.ndjson
   tasksctl rollout --resume 20261122T201530Z-3f9a`,
     )
-    .action((planFile: string | undefined, options: Omit<RolloutOptions, 'planFile'>) =>
-      run(planFile === undefined ? options : { ...options, planFile }, async (...args) =>
+    .action((planFile: string | undefined, given: Omit<RolloutOptions, 'planFile' | 'policyGiven'>) => {
+      const options = { ...given, policyGiven: isGiven(command, 'policy') };
+      return run(planFile === undefined ? options : { ...options, planFile }, async (...args) =>
         (await import('./rollout.ts')).rollout(...args),
-      ),
-    );
+      );
+    });
 }
 
 function defineRollback(program: Command, run: Run): void {
@@ -556,13 +570,13 @@ function defineMeasure(program: Command, run: Run): void {
     .addHelpText(
       'after',
       `
-Exit codes: 0 done, 3 some hosts failed or were cut off, 130 interrupted; what was
-measured is printed and saved each time.
+Exit codes: 0 done, 3 some hosts failed or were cut off, 130 interrupted; what
+was measured is printed and saved each time.
 
 Examples:
-  tasksctl measure -d 1m                                this machine, for a minute
-  tasksctl measure -t web1 -t web2 -d 2h -o web.json    two hosts at once
-  tasksctl recommend web.json                           limits that are enough`,
+  tasksctl measure -d 1m                               this machine for a minute
+  tasksctl measure -t web1 -t web2 -d 2h -o web.json   two hosts at once
+  tasksctl recommend web.json                          limits that are enough`,
     )
     .action((options: MeasureOptions) =>
       run(options, async (...args) => (await import('./measure.ts')).measure(...args)),
@@ -590,8 +604,8 @@ function defineRecommend(program: Command, run: Run): void {
       `
 Examples:
   tasksctl recommend web.json
-  tasksctl recommend monday.json tuesday.json --unit 'postgres*' --policy database
-  tasksctl plan -t web1 --profile web.json              change the limits by it`,
+  tasksctl recommend monday.json tuesday.json -u 'postgres*' -p database
+  tasksctl plan -t web1 --profile web.json             change the limits by it`,
     )
     .action((profiles: string[], options: Omit<RecommendOptions, 'profiles'>) =>
       run({ ...options, profiles }, async (...args) =>
@@ -623,7 +637,7 @@ function defineBacktest(program: Command, run: Run): void {
       'after',
       `
 Examples:
-  tasksctl backtest tuesday.json --from monday.json --policy default --policy tight.yaml
+  tasksctl backtest tuesday.json --from monday.json -p default -p tight.yaml
   tasksctl backtest web.json --snapshot web1.json --unit '*.service'
   tasksctl backtest web.json --limit nginx.service=200`,
     )

@@ -49,7 +49,7 @@ export async function readFleet(
   } finally {
     progress.pause();
   }
-  return lost;
+  return lost.sort((a, b) => hosts.indexOf(a.host) - hosts.indexOf(b.host));
 }
 
 /** A line on standard error, above the line of progress. */

@@ -1,6 +1,7 @@
+import { profileOf } from '../measure/host-of.ts';
 import { type LoadedProfile, parseProfile } from '../measure/load-profile.ts';
 import { EMPTY_PROFILE, mergeProfiles } from '../measure/merge-profiles.ts';
-import { type HostProfile, hostKey, type Profile } from '../measure/profile.ts';
+import type { HostProfile, Profile } from '../measure/profile.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { type Failed, failed } from './failure.ts';
 import { readText } from './read-file.ts';
@@ -48,15 +49,10 @@ export function useOfHost(
 /** What was measured on the host of a snapshot. */
 export function profileOfHost(
   profile: Profile,
-  { host: { hostname, machineId } }: Snapshot,
+  { host: { hostname, machineId } }: Pick<Snapshot, 'host'>,
 ): { readonly kind: 'ok'; readonly host: HostProfile } | Failed {
-  // Prometheus knows no machine ids, and may know the name with its domain.
-  const short = (name: string): string => name.split('.')[0] ?? name;
-  const host =
-    profile.hosts.find((one) => machineId !== null && one.machineId === machineId) ??
-    profile.hosts.find((one) => one.machineId === null && hostKey(one) === hostname) ??
-    profile.hosts.find((one) => one.machineId === null && short(one.hostname) === short(hostname));
-  if (host !== undefined) return { kind: 'ok', host };
+  const host = profileOf(profile, { hostname, machineId });
+  if (host !== null) return { kind: 'ok', host };
   const names = profile.hosts.map((one) => one.hostname).join(', ');
   return failed({
     kind: 'input-invalid',

@@ -4,14 +4,16 @@ import { join as joinPath } from 'node:path';
 import { applyPlan } from '../apply/apply-plan.ts';
 import { makeRunId } from '../apply/run-id.ts';
 import { DEAD_MAN_SECONDS } from '../apply/transaction.ts';
+import { orderOf } from '../fleet/fleet-order.ts';
 import { selectHosts } from '../fleet/host-pattern.ts';
 import { type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
-import { HostPlanFile } from '../fleet/host-plan-file.ts';
+import { type FleetOrder, HostPlanFile } from '../fleet/host-plan-file.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
 import { type JournalHead, type RolloutHost, type RolloutSettings, RolloutState } from '../fleet/journal.ts';
 import { JournalFile } from '../fleet/journal-file.ts';
 import { type RolloutResult, runRollout } from '../fleet/rollout.ts';
-import { type Amount, amountOf, DEFAULT_WAVES, wavesOf, wavesUntil } from '../fleet/waves.ts';
+import { type Amount, amountOf, type Split, stagesInWaves } from '../fleet/waves.ts';
+import { nearestName } from '../plan/nearest-name.ts';
 import type { Plan } from '../plan/plan.ts';
 import { fleetPlanText, rolloutText, wavesText } from '../report/fleet-text.ts';
 import { fleetPlanJson, rolloutJson } from '../report/rollout-json.ts';
@@ -27,12 +29,9 @@ import { fleetPlanCode } from './fleet-plan.ts';
 import { hostsOf } from './inventory.ts';
 import { openRollout, PLANS, rolloutDirectory } from './open-rollout.ts';
 import { operatorName } from './operator.ts';
-import { amounts, type ConnectionOptions, type InventoryOptions, type OutputOptions } from './options.ts';
-import { readPolicy } from './plan.ts';
-import { type FleetPlanned, lostJson, planFleet } from './plan-fleet.ts';
+import type { ConnectionOptions, InventoryOptions, OutputOptions } from './options.ts';
+import { type FleetPlanned, lostJson, planFleet, plannedBy } from './plan-fleet.ts';
 import { Progress } from './progress.ts';
-import type { LostHost } from './read-fleet.ts';
-import { mergedProfile, readMeasured } from './read-profiles.ts';
 import { type HeldRollout, withRollout } from './run-rollout.ts';
 import { write } from './terminal.ts';
 import { writeResult } from './write-file.ts';
@@ -41,6 +40,7 @@ export interface RolloutOptions extends ConnectionOptions, InventoryOptions, Out
   /** A saved fleet plan. */
   readonly planFile?: string;
   readonly policy: string;
+  readonly policyGiven?: boolean;
   readonly profile: readonly string[];
   readonly waves?: readonly Amount[];
   readonly serial?: Amount;
@@ -78,22 +78,40 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
   const wanted = await wantedOf(console, options);
   if (wanted.kind === 'failed') return wanted;
   if (options.check === true) return check(console, options, wanted.plan);
+  return begin(console, options, wanted, 'show');
+}
 
+/** Rolls out plans that the operator has seen, as `tasksctl rollout` does: it says what the waves are, and asks. */
+export function rolloutShown(
+  console: Console,
+  options: RolloutOptions,
+  order: FleetOrder,
+  plan: PlanHosts,
+): Promise<Outcome> {
+  return begin(console, options, { order, plan }, 'shown');
+}
+
+async function begin(
+  console: Console,
+  options: RolloutOptions,
+  wanted: { readonly order: FleetOrder; readonly plan: PlanHosts },
+  plansAre: 'show' | 'shown',
+): Promise<Outcome> {
   const id = makeRunId(new Date(), randomInt(0x10000));
   const dir = rolloutDirectory(console, id);
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const plans = await HostPlanFile.create(joinPath(dir, PLANS));
+  const plans = await HostPlanFile.create(joinPath(dir, PLANS), wanted.order);
   let begun = false;
   try {
-    const changed = new Set<string>();
+    const policies = new Map<string, string>();
     const { hosts, groups, lost } = await wanted.plan(async (plan) => {
       if (plan.plan.changes.length === 0) return;
-      changed.add(plan.name);
+      policies.set(plan.name, plan.plan.policy.name);
       await plans.add(plan);
     });
     if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
     await plans.sync();
-    if (!console.json) {
+    if (!console.json && plansAre === 'show') {
       const shown = { diff: options.diff, verbose: options.verbose === true };
       await write(console.io.stderr, fleetPlanText(groups.all(), lost.length, shown, console.errorStyle));
     }
@@ -102,17 +120,19 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
       run: id,
       startedAt: new Date().toISOString(),
       operator: operatorName(),
-      policy: wanted.policy,
-      settings: settingsOf(options),
-      hosts: inWaves(
-        hosts.filter(({ name }) => changed.has(name)),
-        options,
-      ),
+      settings: settingsOf(options, wanted.order),
+      hosts: stagesInWaves(
+        hosts.filter(({ name }) => policies.has(name)),
+        wanted.order.stages,
+        splitOf(options),
+      ).map(({ host: { name, target, groups }, wave, stage }) => {
+        return { name, target, groups: [...groups], policy: policies.get(name) ?? '', wave, stage };
+      }),
     };
     const rest: Rest = {
       lost,
       nothingToDo: hosts.flatMap(({ name }) =>
-        changed.has(name) || lost.some(({ host }) => host.name === name) ? [] : [name],
+        policies.has(name) || lost.some(({ host }) => host.name === name) ? [] : [name],
       ),
       refused: groups.all().some(({ plan }) => plan.refused.length > 0),
     };
@@ -140,6 +160,13 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
         help: 'Leave one of them out with --limit.',
       });
     }
+    if (options.reboot === true && head.hosts.some(({ target }) => target === 'local')) {
+      return failed({
+        kind: 'usage',
+        message: 'This machine cannot be rebooted by a program that waits for it to come back.',
+        help: 'Leave it out with --limit, or leave out --reboot.',
+      });
+    }
     const agreed = await agree(console, options, head);
     if (agreed !== 'yes') return agreed;
     const journal = await JournalFile.create(dir, head);
@@ -153,13 +180,13 @@ export async function rollout(console: Console, options: RolloutOptions): Promis
 }
 
 /** Hands each plan on as it is made or read. */
-type PlanHosts = (
+export type PlanHosts = (
   take: (plan: HostPlan) => Promise<void>,
 ) => Promise<FleetPlanned & { readonly hosts: readonly InventoryHost[] }>;
 
-type Wanted = { readonly kind: 'ok'; readonly policy: string; readonly plan: PlanHosts } | Failed;
+type Wanted = { readonly kind: 'ok'; readonly order: FleetOrder; readonly plan: PlanHosts } | Failed;
 
-/** What the command line asks for: a saved fleet plan, or hosts and a policy. */
+/** What the command line asks for: a saved fleet plan, or hosts and their policies. */
 async function wantedOf(console: Console, options: RolloutOptions): Promise<Wanted> {
   const { inventory, planFile } = options;
   if (planFile !== undefined) return savedPlan(options, planFile);
@@ -170,31 +197,49 @@ async function wantedOf(console: Console, options: RolloutOptions): Promise<Want
       help: 'Name the hosts with -i FILE or -i host1,host2.',
     });
   }
-  const wish = await readPolicy(options, console.io);
-  if (wish.kind === 'failed') return wish;
-  const measured = await readMeasured(options.profile, console.io);
-  if (measured.kind === 'failed') return measured;
-  const profile = options.profile.length === 0 ? null : mergedProfile(measured.measured);
   const fleet = { ...options, inventory };
   const found = await hostsOf(console, fleet);
   if (found.kind === 'failed') return found;
+  const unknown = unknownGroup(options, found.groups);
+  if (unknown !== null) return unknown;
+  // Before any login: a mistake in a policy should not cost one.
+  const by = await plannedBy(console, options, found);
+  if (by.kind === 'failed') return by;
   const { hosts } = found;
-  const by = { policy: wish.policy, profile };
   return {
     kind: 'ok',
-    policy: wish.policy.name,
+    order: orderOf(found),
     plan: async (take) => ({ hosts, ...(await planFleet(console, hosts, fleet, by, take)) }),
   };
 }
 
+/** A bound on a group that does not exist bounds nothing. */
+function unknownGroup({ maxUnavailable = [] }: RolloutOptions, groups: readonly string[]): Failed | null {
+  const [unknown] = maxUnavailable.flatMap(([group]) =>
+    groups.includes(group) || group === 'all' ? [] : [group],
+  );
+  if (unknown === undefined) return null;
+  const near = nearestName(unknown, groups);
+  return failed({
+    kind: 'usage',
+    message: `--max-unavailable: there is no group ${unknown}.`,
+    ...(near === null ? {} : { help: `Did you mean ${near}?` }),
+  });
+}
+
 async function savedPlan(options: RolloutOptions, path: string): Promise<Wanted> {
+  if (options.inventory !== undefined || options.policyGiven === true || options.profile.length > 0) {
+    return failed({
+      kind: 'usage',
+      message:
+        'A saved plan has its hosts and policies: --inventory, --policy and --profile are of no use beside it.',
+      help: 'Some of its hosts are named with --limit.',
+    });
+  }
   let plans: HostPlanFile;
-  let first: HostPlan;
   try {
     plans = await HostPlanFile.open(path);
-    const [one] = plans.hosts();
-    if (one === undefined) throw new Error(`${path}: there is no plan in it`);
-    first = await plans.get(one.name);
+    if (plans.hosts().length === 0) throw new Error(`${path}: there is no plan in it`);
   } catch (error) {
     return failed({
       kind: 'input-invalid',
@@ -203,10 +248,12 @@ async function savedPlan(options: RolloutOptions, path: string): Promise<Wanted>
     });
   }
   const all = plans.hosts();
+  const unknown = unknownGroup(options, [...new Set(all.flatMap(({ groups }) => groups))]);
+  if (unknown !== null) return unknown;
   const selected = options.limit === undefined ? all : selectHosts(all, options.limit);
   if ('error' in selected) return failed({ kind: 'usage', message: `--limit: ${selected.error}.` });
   const plan: PlanHosts = async (take) => {
-    const groups = new PlanGroups();
+    const groups = new PlanGroups(selected.map(({ name }) => name));
     const hosts: InventoryHost[] = [];
     for (const { name } of selected) {
       const one = await plans.get(name);
@@ -217,23 +264,25 @@ async function savedPlan(options: RolloutOptions, path: string): Promise<Wanted>
     await plans.close();
     return { groups, lost: [], hosts };
   };
-  return { kind: 'ok', policy: first.plan.policy.name, plan };
+  return { kind: 'ok', order: plans.order, plan };
 }
 
 /** What is told at the end of hosts that are in no wave. */
 interface Rest {
-  readonly lost: readonly LostHost[];
+  readonly lost: FleetPlanned['lost'];
   readonly nothingToDo: readonly string[];
   readonly refused: boolean;
 }
 
 const NO_REST: Rest = { lost: [], nothingToDo: [], refused: false };
 
-function settingsOf(options: RolloutOptions): RolloutSettings {
+function settingsOf(options: RolloutOptions, order: FleetOrder): RolloutSettings {
+  // What the command line says of a group counts.
+  const maxUnavailable = new Map([...order.maxUnavailable, ...(options.maxUnavailable ?? [])]);
   return {
     forks: options.forks,
     maxFail: options.maxFail,
-    maxUnavailable: (options.maxUnavailable ?? []).map(([group, most]) => [group, most]),
+    maxUnavailable: [...maxUnavailable],
     bakeSeconds: (options.bake ?? 0) / 1000,
     pause: options.pause === true,
     onFailure: options.onFailure,
@@ -245,12 +294,9 @@ function settingsOf(options: RolloutOptions): RolloutSettings {
   };
 }
 
-function inWaves(hosts: readonly InventoryHost[], { waves, serial }: RolloutOptions): RolloutHost[] {
-  const all =
-    serial === undefined ? wavesUntil(hosts, waves ?? amounts(DEFAULT_WAVES)) : wavesOf(hosts, serial);
-  return all.flatMap((wave, number) =>
-    wave.map(({ name, target, groups }) => ({ name, target, groups: [...groups], wave: number })),
-  );
+function splitOf({ waves, serial }: RolloutOptions): Split | null {
+  if (serial !== undefined) return { kind: 'serial', size: serial };
+  return waves === undefined ? null : { kind: 'until', amounts: [...waves] };
 }
 
 function sameTarget(hosts: readonly RolloutHost[]): readonly [RolloutHost, RolloutHost] | null {

@@ -44,7 +44,8 @@ export async function withRollout(
   signal.addEventListener('abort', onAbort, { once: true });
   const effects = hostEffects({
     settings: head.settings,
-    connect: (target) => connector(console, { ...options, target }, progress),
+    connect: (target, mostSeconds = options.timeout) =>
+      connector(console, { ...options, target, timeout: Math.min(options.timeout, mostSeconds) }, progress),
     planOf: (name) => plans.get(name),
     operator: head.operator,
     timeoutMs: options.timeout * 1000,

@@ -1,5 +1,5 @@
 import { type ApplyResult, applyPlan } from '../apply/apply-plan.ts';
-import { rebootHost } from '../apply/reboot.ts';
+import { REBOOT_CONNECT_SECONDS, REBOOT_TIMEOUT_MS, rebootHost } from '../apply/reboot.ts';
 import { rollbackRun } from '../apply/rollback.ts';
 import { makeRunId } from '../apply/run-id.ts';
 import { type Connect, pause } from '../apply/saved-run.ts';
@@ -17,8 +17,8 @@ import type { RolloutEffects } from './rollout.ts';
 
 export interface HostEffectsOptions {
   readonly settings: RolloutSettings;
-  /** A way to open new connections to a target. */
-  readonly connect: (target: string) => Connect;
+  /** A way to open new connections to a target, which give up after so long if that is less than usual. */
+  readonly connect: (target: string, mostSeconds?: number) => Connect;
   readonly planOf: (host: string) => Promise<HostPlan>;
   readonly operator: string;
   /** For reading a host, milliseconds. */
@@ -33,8 +33,6 @@ export interface HostEffectsOptions {
   readonly signal: AbortSignal;
 }
 
-/** What a host may take to boot. */
-const REBOOT_TIMEOUT_MS = 10 * 60_000;
 /** How long to ask what became of a run, on top of what the host may take to restore itself. */
 const SETTLE_GRACE_MS = 60_000;
 /** A gate must not fail for one lost packet. */
@@ -132,15 +130,18 @@ class HostEffects implements RolloutEffects {
     ];
   }
 
-  async needsReboot(host: RolloutHost): Promise<boolean> {
+  async needsReboot(host: RolloutHost) {
     const { plan } = await this.#options.planOf(host.name);
-    if (!plan.changes.some(({ activation }) => activation.reboot.needed)) return false;
-    return this.#waitsForBoot(host, plan);
+    const found = await this.#look(host, plan);
+    if (typeof found === 'string') return null;
+    const { standing, now } = found;
+    // Whatever a change waits for, after a boot it waits no more.
+    const waits = standing.changes.some(({ standing }) => standing.kind === 'pending');
+    return waits ? { bootId: now.bootId } : null;
   }
 
-  async reboot(host: RolloutHost) {
+  async reboot(host: RolloutHost, bootId: string | null) {
     const { drain, undrain } = this.#options.settings;
-    const { plan } = await this.#options.planOf(host.name);
     const env = { TASKSCTL_RUN: this.#options.run, TASKSCTL_HOST: host.name, TASKSCTL_TARGET: host.target };
     const bad = (detail: string) => ({ ok: false, detail });
     if (drain !== null) {
@@ -148,14 +149,12 @@ class HostEffects implements RolloutEffects {
       if (fault !== null) return bad(`it was not rebooted: the drain command: ${fault}`);
     }
     const drained = drain === null ? '' : '; it stays drained';
-    // It may have rebooted before the rollout was cut off.
-    if (await this.#waitsForBoot(host, plan)) {
-      const back = await rebootHost({
-        connect: this.#options.connect(host.target),
-        timeoutMs: REBOOT_TIMEOUT_MS,
-      });
-      if (back.kind === 'failed') return bad(`the reboot failed: ${back.error.message}${drained}`);
-    }
+    const back = await rebootHost({
+      connect: this.#options.connect(host.target, REBOOT_CONNECT_SECONDS),
+      timeoutMs: REBOOT_TIMEOUT_MS,
+      before: bootId ?? undefined,
+    });
+    if (back.kind === 'failed') return bad(`the reboot failed: ${back.error.message}${drained}`);
     const [wrong] = await this.inspect(host);
     if (wrong !== undefined) return bad(`after its reboot: ${wrong}${drained}`);
     if (undrain !== null) {
@@ -189,15 +188,6 @@ class HostEffects implements RolloutEffects {
 
   #deadManSeconds(): number {
     return this.#options.settings.deadManSeconds ?? DEAD_MAN_SECONDS;
-  }
-
-  async #waitsForBoot(host: RolloutHost, plan: Plan): Promise<boolean> {
-    const found = await this.#look(host, plan);
-    if (typeof found === 'string') return false;
-    return plan.changes.some(
-      ({ activation }, i) =>
-        activation.reboot.needed && found.standing.changes[i]?.standing.kind === 'pending',
-    );
   }
 
   /** Reads a host over a login of its own; text: why it could not be. */

@@ -65,21 +65,48 @@ function settingsOf(
 export interface PlanGroup {
   readonly plan: Plan;
   readonly hosts: readonly string[];
+  /** Names of the policies it came from. */
+  readonly policies: readonly string[];
 }
 
-/** Puts plans into groups as they come; keeps one plan of each group. */
+/** Puts plans into groups as they come; keeps one plan of each group. `names` are the hosts in their order. */
 export class PlanGroups {
-  readonly #groups = new Map<string, { readonly plan: Plan; readonly hosts: string[] }>();
+  readonly #order: ReadonlyMap<string, number>;
+  readonly #groups = new Map<
+    string,
+    { plan: Plan; first: number; readonly hosts: string[]; readonly policies: Set<string> }
+  >();
+
+  constructor(names: readonly string[]) {
+    this.#order = new Map(names.map((name, i) => [name, i]));
+  }
 
   add(name: string, plan: Plan): void {
     const key = planKey(plan);
-    const group = this.#groups.get(key);
-    if (group === undefined) this.#groups.set(key, { plan, hosts: [name] });
-    else group.hosts.push(name);
+    const at = this.#at(name);
+    const group = this.#groups.get(key) ?? { plan, first: at, hosts: [], policies: new Set() };
+    this.#groups.set(key, group);
+    group.hosts.push(name);
+    group.policies.add(plan.policy.name);
+    // Whichever host was read first, the same one stands for all.
+    if (at < group.first) {
+      group.first = at;
+      group.plan = plan;
+    }
   }
 
   /** The largest first: what stands out comes last. */
   all(): readonly PlanGroup[] {
-    return [...this.#groups.values()].sort((a, b) => b.hosts.length - a.hosts.length);
+    return [...this.#groups.values()]
+      .sort((a, b) => b.hosts.length - a.hosts.length || a.first - b.first)
+      .map(({ plan, hosts, policies }) => ({
+        plan,
+        hosts: hosts.sort((a, b) => this.#at(a) - this.#at(b)),
+        policies: [...policies].sort(),
+      }));
+  }
+
+  #at(name: string): number {
+    return this.#order.get(name) ?? this.#order.size;
   }
 }

@@ -151,7 +151,8 @@ export class InventoryBuilder {
       return [{ name, target, groups: sorted }];
     });
     if (this.#problems.length > 0) return { ok: false, problems: this.#problems };
-    return { ok: true, inventory: { hosts }, warnings: [...this.#warnings.values()] };
+    const groups = [...this.#groups.keys()].filter((name) => name !== 'all' && name !== 'ungrouped');
+    return { ok: true, inventory: { hosts, groups }, warnings: [...this.#warnings.values()] };
   }
 
   #group(name: string): Group {

@@ -13,6 +13,8 @@ export interface InventoryHost {
 /** The hosts in the order of the inventory, each once. */
 export interface Inventory {
   readonly hosts: readonly InventoryHost[];
+  /** Names of its groups, those without hosts too. */
+  readonly groups: readonly string[];
 }
 
 /** An inventory that was read, with what is odd in it; or what is wrong with it, each with file and line. */

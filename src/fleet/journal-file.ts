@@ -35,6 +35,7 @@ export class JournalFile {
   readonly #lock: string;
   readonly #file: FileHandle;
   #last: Promise<void> = Promise.resolve();
+  readonly #waiting: string[] = [];
   #closed = false;
 
   private constructor(entry: string, file: FileHandle) {
@@ -114,11 +115,16 @@ export class JournalFile {
     await unlink(this.#lock).catch(() => {});
   }
 
+  /** What comes while the disk is busy is brought there together: a sync takes as long for many lines as for one. */
   #write(value: object): Promise<void> {
-    this.#last = this.#last.then(async () => {
-      await this.#file.appendFile(`${JSON.stringify(value)}\n`);
-      await this.#file.sync();
-    });
+    this.#waiting.push(`${JSON.stringify(value)}\n`);
+    if (this.#waiting.length === 1) {
+      this.#last = this.#last.then(async () => {
+        const lines = this.#waiting.splice(0).join('');
+        await this.#file.appendFile(lines);
+        await this.#file.sync();
+      });
+    }
     return this.#last;
   }
 }

@@ -1,9 +1,5 @@
 import { z } from 'zod';
-
-const amountSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('count'), count: z.number().int().nonnegative() }),
-  z.strictObject({ kind: z.literal('percent'), percent: z.number().min(0).max(100) }),
-]);
+import { amountSchema } from './waves.ts';
 
 /** How a rollout goes on; kept in its journal, so that a resumed one goes on as it began. */
 export const rolloutSettingsSchema = z.strictObject({
@@ -29,8 +25,12 @@ const hostSchema = z.strictObject({
   name: z.string(),
   target: z.string(),
   groups: z.array(z.string()),
+  /** The name of the policy its plan is by. */
+  policy: z.string(),
   /** Number of its wave, from 0. */
   wave: z.number().int().nonnegative(),
+  /** What a fleet file calls the hosts of that wave. */
+  stage: z.string().nullable(),
 });
 export type RolloutHost = z.infer<typeof hostSchema>;
 
@@ -39,7 +39,6 @@ export const headSchema = z.strictObject({
   run: z.string(),
   startedAt: z.string(),
   operator: z.string(),
-  policy: z.string(),
   settings: rolloutSettingsSchema,
   hosts: z.array(hostSchema),
 });
@@ -60,7 +59,13 @@ export const recordSchema = z.discriminatedUnion('what', [
     outcome: applyOutcomeSchema,
     detail: z.string(),
   }),
-  z.strictObject({ what: z.literal('reboot'), at: z.string(), host: z.string() }),
+  /** With the boot that it is to end. */
+  z.strictObject({
+    what: z.literal('reboot'),
+    at: z.string(),
+    host: z.string(),
+    bootId: z.string().nullable(),
+  }),
   z.strictObject({
     what: z.literal('rebooted'),
     at: z.string(),
@@ -109,9 +114,9 @@ export type HostState =
 
 /** How far the reboot of a host came. */
 export type RebootState =
-  | { readonly kind: 'begun' }
+  | { readonly kind: 'begun'; readonly bootId: string | null }
   | { readonly kind: 'done' }
-  | { readonly kind: 'failed'; readonly detail: string };
+  | { readonly kind: 'failed'; readonly bootId: string | null; readonly detail: string };
 
 /** What a journal comes to, record by record. */
 export class RolloutState {
@@ -164,14 +169,15 @@ export class RolloutState {
         this.#hosts.set(record.host, outcomeState(record));
         break;
       case 'reboot':
-        this.#reboots.set(record.host, { kind: 'begun' });
+        this.#reboots.set(record.host, { kind: 'begun', bootId: record.bootId });
         break;
-      case 'rebooted':
-        this.#reboots.set(
-          record.host,
-          record.ok ? { kind: 'done' } : { kind: 'failed', detail: record.detail },
-        );
+      case 'rebooted': {
+        const before = this.rebootOf(record.host);
+        const bootId = before?.kind === 'begun' ? before.bootId : null;
+        const { ok, detail } = record;
+        this.#reboots.set(record.host, ok ? { kind: 'done' } : { kind: 'failed', bootId, detail });
         break;
+      }
       case 'gate':
         if (record.found.length === 0) this.#passed.add(record.wave);
         break;
@@ -203,7 +209,8 @@ export class RolloutState {
     for (const { name, wave } of this.#head.hosts) {
       if (this.#passed.has(wave)) continue;
       if (this.of(name).kind === 'failed') this.#hosts.set(name, { kind: 'waiting' });
-      if (this.rebootOf(name)?.kind === 'failed') this.#reboots.set(name, { kind: 'begun' });
+      const reboot = this.rebootOf(name);
+      if (reboot?.kind === 'failed') this.#reboots.set(name, { kind: 'begun', bootId: reboot.bootId });
     }
   }
 }

@@ -1,4 +1,4 @@
-import { eachHost } from './each-host.ts';
+import { type EachHostOptions, eachHost } from './each-host.ts';
 import {
   type ApplyOutcome,
   type HostState,
@@ -22,10 +22,16 @@ export interface RolloutEffects {
   inspect(host: RolloutHost, run: string): Promise<readonly string[]>;
   /** What the operator's own command has against a wave; nothing: it passes. */
   judgeWave(wave: number, hosts: readonly RolloutHost[]): Promise<readonly string[]>;
-  /** Whether a change waits for the next boot; false too where nobody can say: the gate finds that out. */
-  needsReboot(host: RolloutHost, run: string): Promise<boolean>;
-  /** Also takes up a reboot that was begun before. */
-  reboot(host: RolloutHost, run: string): Promise<{ readonly ok: boolean; readonly detail: string }>;
+  /**
+   * The present boot of a host where a change is not in force on everything that runs, which a reboot would end; null: none
+   * is, or nobody can say, which the gate finds out.
+   */
+  needsReboot(host: RolloutHost): Promise<{ readonly bootId: string | null } | null>;
+  /** Ends that boot of the host. Also takes up a reboot that was begun before: a host that has another boot id has had it. */
+  reboot(
+    host: RolloutHost,
+    bootId: string | null,
+  ): Promise<{ readonly ok: boolean; readonly detail: string }>;
   /** Lets changed hosts work for so long under their new limits; less where the rollout is interrupted. */
   bake(hosts: readonly RolloutHost[], seconds: number): Promise<void>;
   /** Whether to go on with the next wave. */
@@ -36,7 +42,13 @@ export interface RolloutEffects {
 
 /** Told as it happens. */
 export type RolloutEvent =
-  | { readonly kind: 'wave'; readonly wave: number; readonly waves: number; readonly hosts: number }
+  | {
+      readonly kind: 'wave';
+      readonly wave: number;
+      readonly waves: number;
+      readonly hosts: number;
+      readonly stage: string | null;
+    }
   | { readonly kind: 'host'; readonly host: RolloutHost; readonly state: HostState }
   | {
       readonly kind: 'reboot';
@@ -109,12 +121,19 @@ class Rollout {
     for (let wave = 0; wave < waves; wave++) {
       if (this.#state.hasPassed(wave)) continue;
       const hosts = head.hosts.filter((host) => host.wave === wave);
-      this.#run.onEvent?.({ kind: 'wave', wave, waves, hosts: hosts.length });
-      await this.#apply(hosts);
+      const stage = hosts[0]?.stage ?? null;
+      this.#run.onEvent?.({ kind: 'wave', wave, waves, hosts: hosts.length, stage });
+      const left = await this.#apply(hosts);
       if (this.#run.interrupted()) return this.#result('interrupted', null);
       const failed = this.#failures();
       if (failed > this.#allowed())
         return this.#stop(wave, `${failed} ${failed === 1 ? 'host' : 'hosts'} failed`);
+      const [held] = left;
+      if (held !== undefined) {
+        const group = [...held.groups, 'all'].find((group) => this.#down(group) > 0);
+        const count = left.length === 1 ? '1 host was' : `${left.length} hosts were`;
+        return this.#stop(wave, `${count} not begun (${held.name}): of ${group} no more may be unavailable`);
+      }
       const changed = hosts.filter(({ name }) => this.#state.of(name).kind === 'applied');
       const { bakeSeconds } = head.settings;
       if (bakeSeconds > 0 && changed.length > 0) await effects.bake(changed, bakeSeconds);
@@ -160,12 +179,26 @@ class Rollout {
     });
   }
 
-  async #apply(hosts: readonly RolloutHost[]): Promise<void> {
+  /** Gives the hosts that were not begun. */
+  async #apply(hosts: readonly RolloutHost[]): Promise<readonly RolloutHost[]> {
     const { effects, head } = this.#run;
+    const bounds = {
+      stop: () => this.#failures() > this.#allowed(),
+      down: (group: string) => this.#down(group),
+    };
+    // What a rollout that was cut off has left. Hosts that may be down because of it come first, and alone.
+    const left: RolloutHost[] = [];
+    if (head.settings.reboot) {
+      const isBegun = ({ name }: RolloutHost) => this.#state.rebootOf(name)?.kind === 'begun';
+      const begun = hosts.filter(isBegun);
+      const others = hosts.filter((host) => !isBegun(host));
+      for (const some of [begun, others]) {
+        left.push(...(await this.#each(some, (host) => this.#reboot(host), bounds)));
+      }
+    }
     // One that cannot say what became of it is left alone: another run on top could only make it worse.
     const begin = hosts.filter(({ name }) => this.#state.of(name).kind === 'waiting');
-    const stop = () => this.#failures() > this.#allowed();
-    await this.#each(
+    const waiting = await this.#each(
       begin,
       async (host) => {
         const run = effects.newRun();
@@ -174,21 +207,21 @@ class Rollout {
         await this.#applied(host, run, outcome, detail);
         await this.#reboot(host);
       },
-      stop,
+      bounds,
     );
-    // Those that were applied to before the rollout was cut off.
-    if (head.settings.reboot) await this.#each(hosts, (host) => this.#reboot(host), stop);
+    return [...new Set([...left, ...waiting])];
   }
 
   async #reboot(host: RolloutHost): Promise<void> {
     const { effects, head } = this.#run;
-    const state = this.#state.of(host.name);
+    if (!head.settings.reboot || this.#state.of(host.name).kind !== 'applied') return;
     const before = this.#state.rebootOf(host.name);
-    if (!head.settings.reboot || state.kind !== 'applied') return;
     if (before?.kind === 'done' || before?.kind === 'failed') return;
-    if (before === null && !(await effects.needsReboot(host, state.run))) return;
-    await this.#record({ what: 'reboot', at: effects.now(), host: host.name });
-    const { ok, detail } = await effects.reboot(host, state.run);
+    const boot = before ?? (await effects.needsReboot(host));
+    if (boot === null) return;
+    const { bootId } = boot;
+    await this.#record({ what: 'reboot', at: effects.now(), host: host.name, bootId });
+    const { ok, detail } = await effects.reboot(host, bootId);
     await this.#record({ what: 'rebooted', at: effects.now(), host: host.name, ok, detail });
     this.#run.onEvent?.({ kind: 'reboot', host, ok, detail });
   }
@@ -264,6 +297,14 @@ class Rollout {
     return failures;
   }
 
+  /** Hosts of a group that did not come back, or not well, from their reboots. */
+  #down(group: string): number {
+    return this.#run.head.hosts.filter(
+      ({ name, groups }) =>
+        (group === 'all' || groups.includes(group)) && this.#state.rebootOf(name)?.kind === 'failed',
+    ).length;
+  }
+
   #allowed(): number {
     const { hosts, settings } = this.#run.head;
     return amountOf(settings.maxFail, hosts.length);
@@ -272,12 +313,17 @@ class Rollout {
   #each(
     hosts: readonly RolloutHost[],
     task: (host: RolloutHost) => Promise<void>,
-    stop: () => boolean = () => false,
-  ): Promise<void> {
+    { stop = () => false, ...bounds }: Pick<EachHostOptions, 'stop' | 'down'> = {},
+  ): Promise<readonly RolloutHost[]> {
     const { forks, maxUnavailable } = this.#run.head.settings;
     return eachHost(
       hosts,
-      { forks, maxUnavailable: new Map(maxUnavailable), stop: () => this.#run.interrupted() || stop() },
+      {
+        ...bounds,
+        forks,
+        maxUnavailable: new Map(maxUnavailable),
+        stop: () => this.#run.interrupted() || stop(),
+      },
       task,
     );
   }

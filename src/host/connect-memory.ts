@@ -1,7 +1,7 @@
 import type { ParsedKey } from 'ssh2';
 import { AskedSecret } from './asked-secret.ts';
 import { KnownHostsFiles } from './host-key.ts';
-import type { SshSettingsResult } from './ssh-config.ts';
+import { SshConfigAnswers, type SshSettingsResult } from './ssh-config.ts';
 import { decryptKey, type KeyFile, type KeyTools, readKeyFile } from './ssh-keys.ts';
 import { SudoPassword } from './sudo.ts';
 import type { AskSecret, HostError } from './transport.ts';
@@ -18,6 +18,7 @@ export interface Shared {
  */
 export class ConnectMemory {
   readonly knownHosts = new KnownHostsFiles();
+  readonly sshConfig = new SshConfigAnswers();
   readonly #settings = new Map<string, Promise<SshSettingsResult>>();
   readonly #secrets = new Map<string, AskedSecret>();
   readonly #sudo = new Map<string, SudoPassword>();

@@ -124,12 +124,55 @@ export function linesOfHost(
   port: number,
   hostKeyAlias?: string,
 ): HostLines {
-  const linesOf = (name: string): KnownHostsEntry[] =>
-    files.flatMap(({ entries }) => entries.filter((entry) => matchesNames(name, entry.names)));
+  const linesOf = (name: string): KnownHostsEntry[] => files.flatMap((file) => indexOf(file).linesOf(name));
   return {
     lines: linesOf(knownHostsName(host, port, hostKeyAlias)),
     bareLines: hostKeyAlias === undefined && port !== 22 ? linesOf(knownHostsName(host, 22)) : [],
   };
+}
+
+const indexes = new WeakMap<KnownHosts, KnownHostsIndex>();
+
+function indexOf(file: KnownHosts): KnownHostsIndex {
+  const before = indexes.get(file);
+  if (before !== undefined) return before;
+  const index = new KnownHostsIndex(file);
+  indexes.set(file, index);
+  return index;
+}
+
+/**
+ * Finds lines by name without a look at all of them: with a thousand hosts, each logged in to several times, that would
+ * take longer than the logins. Hashed names and patterns have to be tried one by one, and once for each host.
+ */
+class KnownHostsIndex {
+  readonly #plain = new Map<string, KnownHostsEntry[]>();
+  readonly #others: KnownHostsEntry[] = [];
+  readonly #found = new Map<string, readonly KnownHostsEntry[]>();
+
+  constructor({ entries }: KnownHosts) {
+    for (const entry of entries) {
+      if (/[*?!|]/.test(entry.names)) {
+        this.#others.push(entry);
+        continue;
+      }
+      for (const name of new Set(entry.names.toLowerCase().split(','))) {
+        const lines = this.#plain.get(name);
+        if (lines === undefined) this.#plain.set(name, [entry]);
+        else lines.push(entry);
+      }
+    }
+  }
+
+  /** In the order of the file. */
+  linesOf(name: string): readonly KnownHostsEntry[] {
+    const before = this.#found.get(name);
+    if (before !== undefined) return before;
+    const others = this.#others.filter((entry) => matchesNames(name, entry.names));
+    const found = [...(this.#plain.get(name) ?? []), ...others].sort((a, b) => a.line - b.line);
+    this.#found.set(name, found);
+    return found;
+  }
 }
 
 /**

@@ -8,7 +8,7 @@ import { keyNotices, loginError } from './openssh-error.ts';
 import { OpenSshMaster, readQuietly, sshEnvironment } from './openssh-master.ts';
 import { OpenSshTransport } from './openssh-transport.ts';
 import type { ConnectResult, SshOptions } from './ssh.ts';
-import { askSshConfig, destinationArguments } from './ssh-config.ts';
+import { destinationArguments } from './ssh-config.ts';
 import type { SshDestination } from './target.ts';
 import type { HostError } from './transport.ts';
 
@@ -42,7 +42,7 @@ interface Settings {
  */
 export async function connectOpenSsh(options: OpenSshOptions): Promise<ConnectResult> {
   const { target, destination, configFile, memory, askSecret, lendTerminal = (use) => use() } = options;
-  const answer = await askSshConfig(destination, target, configFile);
+  const answer = await memory.sshConfig.ask(destination, target, configFile);
   if (!answer.ok) return { ok: false, error: answer.missing === true ? noClient(target) : answer.error };
   const one = (key: string): string | undefined => answer.values.get(key)?.[0];
   const { connectTimeoutMs } = options;

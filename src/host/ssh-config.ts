@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { access } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { hostname as localHostname, userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { printable } from './printable.ts';
+import { type SshConfigScope, sshConfigScope } from './ssh-config-scope.ts';
 import { parseTarget, type SshDestination } from './target.ts';
 import type { HostError } from './transport.ts';
 
@@ -58,7 +59,12 @@ const sshTimeoutMs = 20_000;
 type SshValues = ReadonlyMap<string, readonly string[]>;
 
 export type SshConfigResult =
-  | { readonly ok: true; readonly values: SshValues }
+  | {
+      readonly ok: true;
+      readonly values: SshValues;
+      /** Configuration files that were read. */
+      readonly files: readonly string[];
+    }
   /** `missing`: there is no ssh client. */
   | { readonly ok: false; readonly missing?: true; readonly error: HostError };
 
@@ -90,7 +96,8 @@ export async function askSshConfig(
   target: string,
   configFile?: string,
 ): Promise<SshConfigResult> {
-  const args = ['-G', ...destinationArguments(destination, configFile), '--', destination.host];
+  // -v: with the names of the files it reads.
+  const args = ['-v', '-G', ...destinationArguments(destination, configFile), '--', destination.host];
   const answer = await runSsh(args);
   switch (answer.kind) {
     case 'missing': {
@@ -99,7 +106,7 @@ export async function askSshConfig(
       return { ok: false, missing: true, error: invalidConfig(target, message, file) };
     }
     case 'failed': {
-      const words = printable(answer.stderr);
+      const words = printable(answer.stderr.replace(/^(?:OpenSSH_|debug\d: ).*\n?/gm, ''));
       // "/etc/ssh/ssh_config: line 3: Bad configuration option: foo", "cfg line 8: Bad Match condition"
       const at = /^(.+?):? line (\d+): (.*)$/m.exec(words);
       if (at?.[1] !== undefined) {
@@ -111,8 +118,88 @@ export async function askSshConfig(
       return { ok: false, error: invalidConfig(target, message) };
     }
     case 'output':
-      return { ok: true, values: sshValues(answer.stdout) };
+      return { ok: true, values: sshValues(answer.stdout), files: filesRead(answer.stderr) };
   }
+}
+
+function filesRead(stderr: string): readonly string[] {
+  return [...stderr.matchAll(/^debug1: Reading configuration data (.+?)\r?$/gm)].flatMap(
+    ([, file]) => file ?? [],
+  );
+}
+
+/**
+ * The answers of `ssh -G` in one process. A host is asked about once, and of hosts that the configuration makes no
+ * difference between, one: for the others its answer holds, with their own name.
+ */
+export class SshConfigAnswers {
+  /** By configuration file. */
+  readonly #scopes = new Map<string, Promise<SshConfigScope | null>>();
+  readonly #answers = new Map<string, { readonly host: string; readonly result: Promise<SshConfigResult> }>();
+
+  /** What askSshConfig() gives for the destination. */
+  async ask(destination: SshDestination, target: string, configFile?: string): Promise<SshConfigResult> {
+    const { host } = destination;
+    const ask = () => askSshConfig(destination, target, configFile);
+    const keyOf = (what: object): string =>
+      JSON.stringify([configFile, destination.user, destination.port, what]);
+    const keyIn = (scope: SshConfigScope | null): string => {
+      const part = scope?.of(host) ?? null;
+      return keyOf(part === null ? { host } : { part });
+    };
+    let scope = this.#scopes.get(configFile ?? '');
+    if (scope === undefined) {
+      const result = ask();
+      scope = result.then(scopeOf).then((found) => {
+        this.#answers.set(keyIn(found), { host, result });
+        return found;
+      });
+      this.#scopes.set(configFile ?? '', scope);
+    }
+    const found = await scope;
+    const key = keyIn(found);
+    const known = this.#answers.get(key);
+    if (known === undefined) {
+      const result = ask();
+      this.#answers.set(key, { host, result });
+      return result;
+    }
+    const answer = await known.result;
+    if (known.host === host) return answer;
+    const shared = answer.ok && found !== null ? forOther(answer, known.host, host, found) : null;
+    if (shared !== null) return shared;
+    const own = keyOf({ host });
+    const before = this.#answers.get(own)?.result;
+    if (before !== undefined) return before;
+    const result = ask();
+    this.#answers.set(own, { host, result });
+    return result;
+  }
+}
+
+async function scopeOf(answer: SshConfigResult): Promise<SshConfigScope | null> {
+  if (!answer.ok) return null;
+  try {
+    return sshConfigScope(await Promise.all(answer.files.map((file) => readFile(file, 'utf8'))));
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The answer for one host as that for another; null: whether its HostName is set or is its name is not told, or ssh may
+ * refuse the other one, which is its own jump host.
+ */
+function forOther(
+  answer: Extract<SshConfigResult, { ok: true }>,
+  host: string,
+  other: string,
+  { hostNames }: SshConfigScope,
+): SshConfigResult | null {
+  if (answer.values.get('proxyjump')?.some((hops) => hops.toLowerCase().includes(other))) return null;
+  if (answer.values.get('hostname')?.[0] !== host) return answer;
+  if (hostNames.has(host)) return null;
+  return { ...answer, values: new Map([...answer.values, ['hostname', [other]]]) };
 }
 
 /**
@@ -123,12 +210,13 @@ export async function readSshSettings(
   destination: SshDestination,
   target: string,
   configFile?: string,
+  answers = new SshConfigAnswers(),
 ): Promise<SshSettingsResult> {
   const invalid = (message: string): SshSettingsResult => ({
     ok: false,
     error: invalidConfig(target, message),
   });
-  const answer = await askSshConfig(destination, target, configFile);
+  const answer = await answers.ask(destination, target, configFile);
   if (answer.ok) return parseSettings(answer.values, destination, invalid);
   const { file } = answer.error;
   if (answer.missing !== true || (file !== undefined && (await exists(file)))) return answer;
@@ -136,7 +224,7 @@ export async function readSshSettings(
 }
 
 type SshAnswer =
-  | { readonly kind: 'output'; readonly stdout: string }
+  | { readonly kind: 'output'; readonly stdout: string; readonly stderr: string }
   | { readonly kind: 'failed'; readonly stderr: string }
   | { readonly kind: 'missing' };
 
@@ -144,7 +232,7 @@ function runSsh(args: readonly string[]): Promise<SshAnswer> {
   return new Promise((resolve) => {
     const options = { timeout: sshTimeoutMs, env: { ...process.env, LC_ALL: 'C' }, maxBuffer: 1024 * 1024 };
     const child = execFile('ssh', args, options, (error, stdout, stderr) => {
-      if (error === null) resolve({ kind: 'output', stdout });
+      if (error === null) resolve({ kind: 'output', stdout, stderr });
       else if (error.code === 'ENOENT') resolve({ kind: 'missing' });
       else if (error.killed) resolve({ kind: 'failed', stderr: `no answer within ${sshTimeoutMs / 1000} s` });
       else resolve({ kind: 'failed', stderr });

@@ -1,6 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Algorithms } from 'ssh2';
+import type { Algorithms, Client } from 'ssh2';
 import { onAbort } from './abort.ts';
 import { Clock } from './clock.ts';
 import type { ConnectMemory } from './connect-memory.ts';
@@ -72,7 +72,7 @@ function settingsOf(
   label: string,
 ): Promise<SshSettingsResult> {
   const key = JSON.stringify([configFile, destination.host, destination.user, destination.port]);
-  return memory.settings(key, () => readSshSettings(destination, label, configFile));
+  return memory.settings(key, () => readSshSettings(destination, label, configFile, memory.sshConfig));
 }
 
 /** One host on the way, the target last. */
@@ -340,6 +340,7 @@ class SshSession {
       const loginFailed = (): HostError => authFailed(label, hop, login);
 
       client.on('handshake', () => {
+        leaveHostKeysUnproven(client);
         phase = 'login';
         clock.restart(loginTimeoutMs);
       });
@@ -403,6 +404,14 @@ class SshSession {
     }
     return connection;
   }
+}
+
+/**
+ * OpenSSH tells what keys a host has (hostkeys-00@openssh.com), and ssh2 has the host sign with each of them, at every login.
+ * Nobody here wants to know. ssh2 asks only what it takes for OpenSSH, and makes no other difference between hosts here.
+ */
+function leaveHostKeysUnproven(client: Client): void {
+  if ('_remoteVer' in client) client._remoteVer = 'left alone';
 }
 
 function authFailed(label: string, hop: Hop, login: Login): HostError {

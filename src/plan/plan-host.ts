@@ -40,12 +40,22 @@ export function planHost(snapshot: Snapshot, policy: Policy, use: HostUse | null
       continue;
     }
     const { placed, failed: lost } = place(ctx, draft.targets);
-    if (lost.size === 0) return finishPlan(view, policy, wishes, draft, placed);
+    if (lost.size === 0) return finishPlan(view, policy, wishes, draft, withMoved(placed));
     for (const [target, obstacle] of lost) failed.set(target.of, obstacle);
   }
 }
 
 type Placed = ReadonlyMap<PlannedTarget, { readonly path: string; readonly edits: readonly FileEdit[] }>;
+
+/** What is moved goes from where it was. */
+function withMoved(placed: Placed): Placed {
+  return new Map(
+    [...placed].map(([target, made]) => {
+      const moved = typeof target.of === 'string' ? [] : (target.of.moved ?? []);
+      return [target, { ...made, edits: [...made.edits, ...moved] }];
+    }),
+  );
+}
 
 function finishPlan(view: HostView, policy: Policy, wishes: Wishes, draft: Draft, placed: Placed): Plan {
   const { snapshot, ctx, limits } = view;
@@ -75,6 +85,7 @@ function finishPlan(view: HostView, policy: Policy, wishes: Wishes, draft: Draft
     else changes.push(limitChange(view, draft, one, decision, files.get(one.wish)));
   }
   const edits = [...placed.values()].flatMap((made) => made.edits);
+  const moves = (file: string | undefined) => edits.some(({ path }) => path === file);
   return {
     ...planHead(snapshot, policy),
     files: edits.map((edit) => plannedFile(ctx.tree, edit)).sort((a, b) => compareBytes(a.path, b.path)),
@@ -83,7 +94,8 @@ function finishPlan(view: HostView, policy: Policy, wishes: Wishes, draft: Draft
     refused,
     diagnostics: [
       ...wishes.diagnostics,
-      ...limits.diagnostics,
+      // What the plan itself moves needs no advice.
+      ...limits.diagnostics.filter(({ code, file }) => code !== 'user-tasks-max-removed' || !moves(file)),
       ...hostDiagnostics(view, draft, edits.length > 0),
     ],
   };
@@ -216,7 +228,6 @@ function provenanceText(provenance: Provenance): Change['from']['provenance'] {
   return { text: describeProvenance(provenance), ...provenancePlace(provenance) };
 }
 
-/** Ours are the only files touched, so what was there is ours or nothing. */
 function plannedFile(tree: FileTree, { path, content }: FileEdit): PlannedFile {
   const before = tree.get(path);
   return {

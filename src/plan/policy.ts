@@ -1,19 +1,7 @@
 import { createHash } from 'node:crypto';
-import {
-  type Document,
-  isAlias,
-  isMap,
-  isNode,
-  isScalar,
-  isSeq,
-  LineCounter,
-  parseDocument,
-  type YAMLError,
-} from 'yaml';
 import { z } from 'zod';
-import type { Diagnostic } from '../systemd/diagnostic.ts';
 import type { TasksMax } from '../systemd/tasks-max.ts';
-import { nearestName } from './nearest-name.ts';
+import { type Finding, isRecord, readYaml, type YamlProblem } from './read-yaml.ts';
 import { isPattern, matchesPattern, unitPatternProblem } from './unit-pattern.ts';
 
 /**
@@ -23,9 +11,6 @@ import { isPattern, matchesPattern, unitPatternProblem } from './unit-pattern.ts
 
 /** Linux has no more process ids than this (PID_MAX_LIMIT of include/linux/threads.h), so no limit above it means anything. */
 const MOST_TASKS = 4_194_304;
-
-/** Larger texts are no policy anybody wrote. */
-const MAX_POLICY_CHARS = 1024 * 1024;
 
 const DEFAULT_HEADROOM = '50%';
 const DEFAULT_GROWTH = '50%';
@@ -53,6 +38,23 @@ const percentile = z
   .string({ error: 'must be a percentage such as 99%' })
   .regex(PERCENT, { error: 'must be a percentage such as 99%' });
 
+/** In place of a value: what logind.conf says where systemd no longer reads it. */
+const USER_TASKS_MAX = 'UserTasksMax';
+const USER_VALUE = `${VALUE}, or ${USER_TASKS_MAX}`;
+const userValue = z
+  .union(
+    [
+      tasks,
+      z.string().regex(PERCENT, { error: USER_VALUE }),
+      z.literal('infinity'),
+      z.literal(USER_TASKS_MAX),
+    ],
+    { error: USER_VALUE },
+  )
+  .describe(
+    `The limit is exactly this. ${USER_TASKS_MAX}: what UserTasksMax= asks for in logind.conf where systemd ignores it (since 239); the line is moved`,
+  );
+
 const rule = z.strictObject({
   value: value.optional(),
   floor: amount.describe('Never plan a limit under this').optional(),
@@ -65,6 +67,7 @@ const namedRule = rule.extend({
     .describe('Allow a limit under what is in use, or under what a login needs. Only for exact names')
     .optional(),
 });
+const userRule = rule.extend({ value: userValue.optional() });
 const kernelRule = z.strictObject({
   value: tasks.describe('The sysctl is exactly this').optional(),
   floor: tasks.describe('Never less than this').optional(),
@@ -98,7 +101,7 @@ export const policySchema = z
         'With a profile: the need is what was enough for this share of the time; no limit is below the peak all the same. The peak if left out',
       )
       .optional(),
-    'user-default': rule.describe("What every user's slice gets").optional(),
+    'user-default': userRule.describe("What every user's slice gets").optional(),
     users: z.record(z.string(), namedRule).describe('Single users by name or uid').optional(),
     'service-default': rule
       .describe('DefaultTasksMax= of the system manager: what units without a limit of their own get')
@@ -157,6 +160,8 @@ export interface Policy {
   /** The same; null: needs are the peaks. */
   readonly percentile: bigint | null;
   readonly userDefault: Rule | null;
+  /** `userDefault` is to be what UserTasksMax= asks for where systemd ignores it, and that line is to go. */
+  readonly movesUserTasksMax: boolean;
   /** By name or uid, in the order of the text. */
   readonly users: ReadonlyMap<string, Rule>;
   readonly serviceDefault: Rule | null;
@@ -190,125 +195,9 @@ export function limitRule(policy: Policy, unit: string) {
   return rule ?? { headroom: policy.headroom, floor: null, ceiling: null, label: 'no rule' };
 }
 
-/** What is wrong with a policy, and where. `line` and `column` start at 1. */
-export type PolicyProblem = Diagnostic & { readonly column?: number };
-
 export type ParsedPolicy =
   | { readonly ok: true; readonly policy: Policy }
-  | { readonly ok: false; readonly problems: readonly PolicyProblem[] };
-
-/** Reads a policy; `file` is its name for messages. All problems are found at once, in the order of the text. */
-export function parsePolicy(text: string, file: string): ParsedPolicy {
-  if (text.length > MAX_POLICY_CHARS) {
-    const message = `The policy has ${text.length} characters; the limit is ${MAX_POLICY_CHARS}.`;
-    return { ok: false, problems: [{ code: 'policy-too-large', severity: 'error', message, file }] };
-  }
-  const lines = new LineCounter();
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    // Else the library prints warnings of its own.
-    logLevel: 'error',
-  });
-  const at = (offset: number) => {
-    const { line, col } = lines.linePos(offset);
-    return { file, line, column: col };
-  };
-  const problems = [...document.errors, ...document.warnings].map((error) => yamlProblem(error, at));
-  // A tree with syntax errors says little about what was meant; double keys alone leave it whole.
-  if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return { ok: false, problems };
-
-  const content = plainContent(document);
-  if (!content.ok) {
-    const message = `The policy cannot be read: ${content.reason}.`;
-    return {
-      ok: false,
-      problems: [...problems, { code: 'policy-syntax', severity: 'error', message, file }],
-    };
-  }
-  const checked = policySchema.safeParse(content.value);
-  const issues = [
-    ...(checked.error?.issues ?? []).flatMap((issue) => findingsOf(issue, content.value)),
-    ...contradictions(content.value),
-  ];
-  for (const { path, onKey, ...finding } of issues) {
-    problems.push({ severity: 'error', ...finding, ...at(offsetOf(document, path, onKey)) });
-  }
-  if (!checked.success || problems.length > 0) return { ok: false, problems: problems.sort(byPlace) };
-  return { ok: true, policy: policyOf(checked.data, createHash('sha256').update(text).digest('hex')) };
-}
-
-type Place = { readonly file: string; readonly line: number; readonly column: number };
-
-function yamlProblem(error: YAMLError, at: (offset: number) => Place): PolicyProblem {
-  const code = error.code === 'DUPLICATE_KEY' ? 'policy-duplicate-key' : 'policy-syntax';
-  const message =
-    error.code === 'DUPLICATE_KEY' ? 'This key is there twice; which one counts?' : error.message;
-  return { code, severity: 'error', message, ...at(error.pos[0]) };
-}
-
-function plainContent(document: Document): { ok: true; value: unknown } | { ok: false; reason: string } {
-  try {
-    // The limit on aliases stops a small text that stands for a huge one.
-    return { ok: true, value: document.toJS({ maxAliasCount: 100 }) };
-  } catch (error) {
-    if (error instanceof ReferenceError) return { ok: false, reason: error.message };
-    throw error;
-  }
-}
-
-/** Something wrong with the content at `path`: with the key itself, or with what it holds. */
-interface Finding {
-  readonly code: string;
-  readonly message: string;
-  readonly help?: string;
-  readonly path: readonly PropertyKey[];
-  readonly onKey: boolean;
-}
-
-function findingsOf(issue: z.core.$ZodIssue, content: unknown): Finding[] {
-  const { path } = issue;
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(path, key));
-  const where = path.length === 0 ? 'The policy' : path.join('.');
-  if (path.length > 0 && isMissing(content, path)) {
-    const message = `${where} is missing`;
-    return [{ code: 'policy-missing-key', message, path: path.slice(0, -1), onKey: false }];
-  }
-  const message = `${where} ${readable(issue)}`;
-  return [{ code: 'policy-value', message, path, onKey: false }];
-}
-
-function isMissing(content: unknown, path: readonly PropertyKey[]): boolean {
-  let at = content;
-  for (const step of path) at = isRecord(at) ? at[String(step)] : undefined;
-  return at === undefined;
-}
-
-function readable(issue: z.core.$ZodIssue): string {
-  if (issue.message.startsWith('must ')) return issue.message;
-  switch (issue.code) {
-    case 'invalid_type':
-      return `must be ${issue.expected === 'object' || issue.expected === 'record' ? 'a map of keys and values' : `a ${issue.expected}`}`;
-    case 'too_small':
-      return `must be at least ${issue.minimum}`;
-    case 'too_big':
-      return `must be at most ${issue.maximum}`;
-    default:
-      return `is not valid: ${issue.message}`;
-  }
-}
-
-function unknownKey(path: readonly PropertyKey[], key: string): Finding {
-  const known = knownKeys(path);
-  const near = nearestName(key, known);
-  return {
-    code: 'policy-unknown-key',
-    message: `${[...path, key].join('.')} is no key of a policy`,
-    help: near === null ? `There are: ${known.join(', ')}.` : `Did you mean "${near}"?`,
-    path: [...path, key],
-    onKey: true,
-  };
-}
+  | { readonly ok: false; readonly problems: readonly YamlProblem[] };
 
 function knownKeys([section, ...below]: readonly PropertyKey[]): readonly string[] {
   if (section === undefined) return Object.keys(policySchema.shape);
@@ -369,10 +258,6 @@ function contradictions(content: unknown): Finding[] {
 /** As useradd and systemd take names in practice (docs/USER_NAMES of systemd), and uids. */
 const USER = /^(?:[0-9]{1,10}|[A-Za-z_][A-Za-z0-9_.@\\-]{0,254}\$?)$/;
 
-function isRecord(thing: unknown): thing is Record<string, unknown> {
-  return typeof thing === 'object' && thing !== null && !Array.isArray(thing);
-}
-
 /** Both are numbers of tasks, or both percentages: which of two others is larger depends on the host. */
 function comparable(a: unknown, b: unknown): boolean {
   const percent = (thing: unknown) => typeof thing === 'string' && PERCENT.test(thing);
@@ -383,35 +268,21 @@ function amountSize(amount: unknown): number {
   return typeof amount === 'number' ? amount : Number.parseFloat(String(amount));
 }
 
-/** Where in the text a place of the content is; the nearest thing around it where it is not there itself. */
-function offsetOf(document: Document, path: readonly PropertyKey[], onKey: boolean): number {
-  let node: unknown = document.contents;
-  let offset = isNode(node) ? (node.range?.[0] ?? 0) : 0;
-  for (const [depth, step] of path.entries()) {
-    if (isAlias(node)) node = node.resolve(document);
-    if (isSeq(node)) {
-      node = node.items[Number(step)];
-    } else if (isMap(node)) {
-      const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === step);
-      const found = onKey && depth === path.length - 1 ? pair?.key : (pair?.value ?? pair?.key);
-      if (pair === undefined || !isNode(found)) return offset;
-      node = found;
-    } else {
-      return offset;
-    }
-    if (isNode(node)) offset = node.range?.[0] ?? offset;
-  }
-  return offset;
-}
-
-function byPlace(a: PolicyProblem, b: PolicyProblem): number {
-  return (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);
+/** Reads a policy; `file` is its name for messages. All problems are found at once, in the order of the text. */
+export function parsePolicy(text: string, file: string): ParsedPolicy {
+  const read = readYaml(text, file, { what: 'policy', schema: policySchema, knownKeys, contradictions });
+  if (!read.ok) return read;
+  return { ok: true, policy: policyOf(read.data, createHash('sha256').update(text).digest('hex')) };
 }
 
 function policyOf(text: PolicyText, sha256: string): Policy {
   const headroom = permyriad(text.headroom ?? DEFAULT_HEADROOM);
   const ruleOf = (label: string, rule: RuleText | undefined): Rule | null =>
     rule === undefined ? null : namedRuleOf(label, rule, headroom);
+  const { value: everyUser, ...userRest } = text['user-default'] ?? {};
+  const movesUserTasksMax = everyUser === USER_TASKS_MAX;
+  const userRule =
+    movesUserTasksMax || everyUser === undefined ? userRest : { ...userRest, value: everyUser };
   const units = Object.entries(text.units ?? {}).map(([name, rule]) => ({
     pattern: name,
     rule: namedRuleOf(`units: ${name}`, rule, headroom),
@@ -423,7 +294,8 @@ function policyOf(text: PolicyText, sha256: string): Policy {
     growth: permyriad(text.growth ?? DEFAULT_GROWTH),
     headroom,
     percentile: text.percentile === undefined ? null : permyriad(text.percentile),
-    userDefault: ruleOf('user-default', text['user-default']),
+    userDefault: ruleOf('user-default', text['user-default'] && userRule),
+    movesUserTasksMax,
     users: new Map(
       Object.entries(text.users ?? {}).map(([name, rule]) => [
         name,

@@ -1,7 +1,8 @@
-import type { UnitLimit } from '../snapshot/limits.ts';
+import { type UnitLimit, unnamedUserSlice } from '../snapshot/limits.ts';
 import { describeProvenance } from '../snapshot/provenance.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Diagnostic } from '../systemd/diagnostic.ts';
+import { resolveUnit } from '../systemd/resolve.ts';
 import { compareTaskCount, type TaskCount } from '../systemd/tasks-max.ts';
 import { reloadRule } from './activation.ts';
 import type { Decided, Draft } from './draft.ts';
@@ -40,9 +41,22 @@ export function changeWarnings(
   const after = limitsAfter(draft);
   return [
     ...warnings,
+    ...unreadWarnings(view, wish),
     ...ancestorWarnings(view, after, wish, count),
     ...overcommitWarnings(view, after, wish),
   ];
+}
+
+/** What could not be read could not be tried out: it may win over what the plan writes. */
+function unreadWarnings({ ctx }: HostView, { where }: Wish): Diagnostic[] {
+  if (where.kind !== 'unit' && where.kind !== 'user-slice') return [];
+  const unit = where.kind === 'unit' ? where.unit : unnamedUserSlice(ctx);
+  return resolveUnit(ctx, unit)
+    .diagnostics.filter(({ code }) => code === 'file-not-available')
+    .map((diagnostic) => ({
+      ...diagnostic,
+      message: 'This file could not be read, and may set another limit that wins',
+    }));
 }
 
 /** The limit a row has once the plan is applied. */

@@ -1,6 +1,7 @@
 import type { LimitRef, Provenance, UnitLimit } from '../snapshot/limits.ts';
 import type { SystemdCapabilities, TasksMaxKey } from '../systemd/capabilities.ts';
 import type { Diagnostic } from '../systemd/diagnostic.ts';
+import type { FileEdit } from '../systemd/file-tree.ts';
 import {
   compareTaskCount,
   formatTasksMax,
@@ -25,6 +26,8 @@ export interface Wish {
   readonly need: Need | null;
   /** A login may depend on one of the rows. */
   readonly login: boolean;
+  /** Edits of files that are not ours, once the limit is written: the setting it takes the place of goes. */
+  readonly moved?: readonly FileEdit[];
 }
 
 /** Where a limit is written. */

@@ -17,6 +17,7 @@ import { largerNeed, needOf, needOfProfile, rejectionsBelow } from './need.ts';
 import { ownPath } from './own-file.ts';
 import type { Plan } from './plan.ts';
 import type { Policy, Rule } from './policy.ts';
+import { staleUserTasksMax } from './stale-user-tasks-max.ts';
 import { matchesPattern } from './unit-pattern.ts';
 import { directoryOf, type Have, type Where, type Wish } from './wish.ts';
 
@@ -43,6 +44,12 @@ export function wishesOf(view: HostView, policy: Policy, use: HostUse | null): W
     diagnostics: gathering.diagnostics,
   };
 }
+
+const EVERY_USER = {
+  logind: 'UserTasksMax (every user)',
+  'user-slice-drop-in': 'user-.slice (every user)',
+  'suse-generator': 'user-.slice (every user)',
+} as const;
 
 class Gathering {
   readonly wishes: Wish[] = [];
@@ -159,6 +166,15 @@ class Gathering {
       );
       return null;
     }
+    const stale = this.#policy.movesUserTasksMax ? staleUserTasksMax(ctx) : null;
+    if (this.#policy.movesUserTasksMax && stale === null) {
+      const reason =
+        perUserLimit === 'user-slice-drop-in'
+          ? 'logind.conf and its drop-ins set no UserTasksMax= that could be moved'
+          : `UserTasksMax= counts on this host (systemd ${version})`;
+      this.unchanged.push({ limit, title: EVERY_USER[perUserLimit], reason });
+      return null;
+    }
     const exceptions = userExceptions(this.#view).filter(({ slice }) => !this.#named.has(slice));
     for (const { slice, file, line, raw } of exceptions) {
       this.diagnostics.push({
@@ -179,8 +195,13 @@ class Gathering {
       perUserLimit === 'logind'
         ? { kind: 'logind.conf' }
         : { kind: 'user-slice', exceptions, named: this.#named };
-    const title = perUserLimit === 'logind' ? 'UserTasksMax (every user)' : 'user-.slice (every user)';
-    return this.#wish(where, { limit, title, rule, rows, login: true }, ['user-.slice'], own);
+    const wished =
+      stale === null
+        ? rule
+        : { ...rule, value: stale.value, label: `UserTasksMax= at ${stale.file}:${stale.line}` };
+    const about = { limit, title: EVERY_USER[perUserLimit], rule: wished, rows, login: true };
+    const wish = this.#wish(where, about, ['user-.slice'], own);
+    return stale === null ? wish : { ...wish, moved: stale.edits };
   }
 
   serviceDefault(): Wish | null {

@@ -227,13 +227,13 @@ function driftLines(plan: Plan, drifts: readonly Drift[], style: Style): SafeTex
     const planned = files[file - 1];
     if (planned === undefined) return [];
     const head = safe`${style.bold(escapeText(planned.path))}: ${escapeText(foundText(found, planned))}`;
-    if (content === null || planned.before === null) return [head];
+    if (content === null) return [head];
     const text = content.toString();
     const now = Buffer.from(text).equals(content) ? { text } : { base64: content.toString('base64') };
     const diff = fileDiff({
       path: planned.path,
       before: planned.before,
-      after: { content: now, sha256: found.split(':')[0] ?? '', mode: planned.before.mode },
+      after: { content: now, sha256: found.split(':')[0] ?? '', mode: planned.before?.mode ?? 0o644 },
     });
     return diff === '' ? [head] : [head, ...diffLines(diff, style)];
   });

@@ -82,10 +82,16 @@ function assignments(snapshot: Snapshot, limits: HostLimits, unit: UnitLimit, st
   if (unit.configured === null) {
     return [style.bold(safe`Set in files`), ...labelled(safe`  `, 2, noFileReason(unit), style)];
   }
-  const { limit, provenance, value, count } = unit.configured;
+  const { limit, provenance, value, count, unread = [] } = unit.configured;
   const lines = [style.bold(safe`Set in files, in the order systemd applies them`)];
   lines.push(...assignmentRows(limit.assignments, style));
-  if (limit.assignments.length === 0) lines.push(safe`  no file sets it`);
+  if (limit.assignments.length === 0) {
+    lines.push(unread.length === 0 ? safe`  no file sets it` : safe`  no file that could be read sets it`);
+  }
+  for (const { file = '', message } of unread) {
+    const head = safe`  ${style.yellow(pad(safe`unread`, 9, 'left'))}`;
+    lines.push(safe`${head}${escapeText(file)}`, ...labelled(safe``, LABEL, escapeText(message), style));
+  }
   lines.push(
     ...labelled(
       safe`  so`,

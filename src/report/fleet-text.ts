@@ -18,13 +18,16 @@ export function fleetPlanText(
   options: { readonly diff: boolean; readonly verbose: boolean },
   style: Style,
 ): SafeText {
-  const blocks = groups.flatMap(({ plan, hosts }): SafeText[] => {
+  const blocks = groups.flatMap(({ plan, hosts, policies }): SafeText[] => {
     const names = hostNames(hosts, options.verbose);
     if (isQuiet(plan)) {
       return [lines(wrap(safe`${plural(hosts.length, 'host')} with nothing to change: ${names}`, 0, style))];
     }
+    const by = policies.length > 1 ? safe`, by policies ${join(policies.map(escapeText), safe`, `)}` : safe``;
     const title =
-      hosts.length === 1 ? safe`1 host: ${names}` : safe`${hosts.length} hosts with the same plan: ${names}`;
+      hosts.length === 1
+        ? safe`1 host: ${names}`
+        : safe`${hosts.length} hosts with the same plan${by}: ${names}`;
     const diffs = options.diff ? plan.files.map(fileDiff) : [];
     return [
       safe`${lines(wrap(title, 0, style).map(style.bold))}${planText(plan, { diffs, verbose: options.verbose }, style)}`,
@@ -38,7 +41,7 @@ function isQuiet({ changes, refused }: PlanGroup['plan']): boolean {
 }
 
 /** `Fleet: 214 hosts to change, 3 with nothing to change, 2 that could not be read.` */
-function fleetSummary(groups: readonly PlanGroup[], lost: number): SafeText {
+export function fleetSummary(groups: readonly PlanGroup[], lost: number): SafeText {
   const count = (wanted: (plan: PlanGroup['plan']) => boolean): number =>
     groups.reduce((sum, { plan, hosts }) => sum + (wanted(plan) ? hosts.length : 0), 0);
   const parts = [
@@ -54,20 +57,27 @@ function fleetSummary(groups: readonly PlanGroup[], lost: number): SafeText {
   return safe`Fleet: ${join(parts, safe`, `)}.`;
 }
 
-function hostNames(hosts: readonly string[], all: boolean): SafeText {
+/** The first few of some hosts, or all. */
+export function hostNames(hosts: readonly string[], all: boolean): SafeText {
   const shown = all || hosts.length <= HOSTS_SHOWN + 1 ? hosts : hosts.slice(0, HOSTS_SHOWN);
   const more = hosts.length - shown.length;
   const names = join(shown.map(escapeText), safe`, `);
   return more === 0 ? names : safe`${names} and ${more} more`;
 }
 
-/** `Waves: 1 (web1), 3, 6, 10 hosts` */
-export function wavesText(hosts: readonly RolloutHost[]): SafeText {
-  const sizes: number[] = [];
-  for (const { wave } of hosts) sizes[wave] = (sizes[wave] ?? 0) + 1;
+/** `4 waves: 1 (web1), then 3, then 6`; `2 waves: 1 canary (web1), then 9 web` where a fleet file names them. */
+export function wavesText(hosts: readonly Pick<RolloutHost, 'name' | 'wave' | 'stage'>[]): SafeText {
+  const waves: { size: number; readonly stage: string | null }[] = [];
+  for (const { wave, stage } of hosts) {
+    waves[wave] ??= { size: 0, stage };
+    waves[wave].size++;
+  }
   const first = hosts.filter(({ wave }) => wave === 0).map(({ name }) => name);
-  return safe`${plural(sizes.length, 'wave')}: ${join(
-    sizes.map((size, i) => (i === 0 ? safe`${size} (${hostNames(first, false)})` : safe`${size}`)),
+  return safe`${plural(waves.length, 'wave')}: ${join(
+    waves.map(({ size, stage }, i) => {
+      const name = stage === null ? safe`` : safe` ${escapeText(stage)}`;
+      return i === 0 ? safe`${size}${name} (${hostNames(first, false)})` : safe`${size}${name}`;
+    }),
     safe`, then `,
   )}`;
 }
@@ -105,7 +115,11 @@ function stateWord(state: HostState, style: Style): { word: SafeText; paint: (te
 export function eventLines(event: RolloutEvent, style: Style): SafeText[] {
   switch (event.kind) {
     case 'wave':
-      return [style.bold(safe`Wave ${event.wave + 1} of ${event.waves}: ${plural(event.hosts, 'host')}`)];
+      return [
+        style.bold(
+          safe`Wave ${event.wave + 1} of ${event.waves}: ${plural(event.hosts, 'host')}${event.stage === null ? safe`` : safe`, ${escapeText(event.stage)}`}`,
+        ),
+      ];
     case 'host':
       return [safe`  ${hostLine(event.host.name, event.state, style)}`];
     case 'reboot': {

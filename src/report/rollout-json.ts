@@ -21,7 +21,9 @@ export const rolloutSchema = z.strictObject({
     z.strictObject({
       name: z.string(),
       target: z.string(),
+      policy: z.string().describe('The name of the one its plan is by'),
       wave: z.number().int().describe('From 1'),
+      stage: z.string().nullable().describe('The hosts of its wave, as a fleet file names them'),
       state: z.enum([
         'waiting',
         'applying',
@@ -50,12 +52,14 @@ export function rolloutJson(
     run: head.run,
     verdict,
     why,
-    hosts: head.hosts.map(({ name, target, wave }) => {
+    hosts: head.hosts.map(({ name, target, policy, wave, stage }) => {
       const host = state.of(name);
       return {
         name,
         target,
+        policy,
         wave: wave + 1,
+        stage,
         state: host.kind,
         run: 'run' in host ? host.run : null,
         detail: 'detail' in host ? host.detail : '',
@@ -73,6 +77,7 @@ export const fleetPlanSchema = z.strictObject({
     .array(
       z.strictObject({
         hosts: z.array(z.string()),
+        policies: z.array(z.string()).describe('Names of the policies that come to this plan'),
         plan: planSchema.describe('That of the first of the hosts; those of the others do the same'),
       }),
     )
@@ -90,7 +95,11 @@ export function fleetPlanJson(
 ): z.infer<typeof fleetPlanSchema> {
   return {
     schema: 'tasksctl/fleet-plan/1',
-    groups: groups.map(({ hosts, plan }) => ({ hosts: [...hosts], plan })),
+    groups: groups.map(({ hosts, policies, plan }) => ({
+      hosts: [...hosts],
+      policies: [...policies],
+      plan,
+    })),
     lost: [...lost],
     failed: [...failed],
   };

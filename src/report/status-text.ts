@@ -158,7 +158,8 @@ function treePrefix(more: readonly boolean[], style: Style): SafeText {
   );
 }
 
-function usedCell(unit: UnitLimit, style: Style): Cell {
+/** Use of the tightest limit, as a bar and a share. */
+export function usedCell(unit: UnitLimit, style: Style): Cell {
   const share = unit.utilization;
   if (share === null) return { text: safe`-`, paint: style.dim };
   const text = safe`${bar(share, isWide(style) ? BAR_WIDTH.wide : BAR_WIDTH.narrow, style)} ${pad(formatShare(share), 4, 'right')}`;

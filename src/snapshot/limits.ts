@@ -52,6 +52,8 @@ export interface UnitLimit {
     readonly value: TasksMax;
     readonly count: TaskCount;
     readonly provenance: Provenance;
+    /** Files that may say more and could not be read, with why; left out where there are none. */
+    readonly unread?: readonly Diagnostic[];
   } | null;
   /** What `systemctl show` says; not evidence of what is enforced. */
   readonly manager: TaskCount | null;
@@ -363,12 +365,21 @@ function configuredOf(
   const limit = resolved.tasksMax;
   const count = resolveTasksMax(value, base);
   const manager = parseCount(unit.tasksMax);
+  const missing = resolved.diagnostics.filter(({ code }) => code === 'file-not-available');
+  const unread = missing.length === 0 ? {} : { unread: missing };
   const noFile = limit.winner === null && (unit.transient === true || resolved.load === 'not-found');
   if (noFile && manager !== null && manager !== count) {
     const text = 'systemctl show says so, no file does: set by whoever made the unit';
-    return { limit, value: tasksMaxOf(manager), count: manager, provenance: { kind: 'live', text } };
+    return {
+      limit,
+      value: tasksMaxOf(manager),
+      count: manager,
+      provenance: { kind: 'live', text },
+      ...unread,
+    };
   }
-  return { limit, value, count, provenance: unitProvenance(limit, typeOf(unit.id), managerDefault) };
+  const provenance = unitProvenance(limit, typeOf(unit.id), managerDefault);
+  return { limit, value, count, provenance, ...unread };
 }
 
 /** One level of the hierarchy: what it and all above it leave. */

@@ -1,7 +1,7 @@
 import type { Diagnostic } from './diagnostic.ts';
 import type { ConfAssignment } from './dialect.ts';
 import type { FileEntry } from './file-tree.ts';
-import { readConf } from './read-conf.ts';
+import { fileNotAvailable, readConf } from './read-conf.ts';
 import { type ResolveContext, resolveUnit, tasksMaxSection, unitIndex } from './resolve.ts';
 import { type ManagerConfKey, resolveManagerConf } from './resolve-manager-conf.ts';
 import { parseTasksMax, type TasksMax } from './tasks-max.ts';
@@ -44,7 +44,7 @@ export function lint(ctx: ResolveContext, { units }: { readonly units: Iterable<
   const diagnostics: Diagnostic[] = [];
   const known = [...units];
   for (const { path, role } of filesMeant(ctx)) diagnostics.push(...lintFile(ctx, path, role, known));
-  diagnostics.push(...lintLinks(ctx), ...lintManagerConf(ctx));
+  diagnostics.push(...lintUnread(ctx), ...lintLinks(ctx), ...lintManagerConf(ctx));
   return diagnostics.sort(
     (a, b) => order(a.file ?? '', b.file ?? '') || (a.line ?? 0) - (b.line ?? 0) || order(a.code, b.code),
   );
@@ -56,7 +56,7 @@ const meantFiles = new WeakMap<ResolveContext, readonly { readonly path: string;
 function filesMeant(ctx: ResolveContext): readonly { readonly path: string; readonly role: Role }[] {
   let files = meantFiles.get(ctx);
   if (files === undefined) {
-    const unitDirs = new Set(ctx.unitPath.flatMap((dir) => [dir, ctx.tree.realPath(dir) ?? dir]));
+    const unitDirs = unitDirectories(ctx);
     files = [...ctx.tree.entries()]
       .filter((entry) => isMeant(ctx, entry))
       .flatMap(({ path }) => {
@@ -66,6 +66,25 @@ function filesMeant(ctx: ResolveContext): readonly { readonly path: string; read
     meantFiles.set(ctx, files);
   }
   return files;
+}
+
+function unitDirectories({ unitPath, tree }: ResolveContext): Set<string> {
+  return new Set(unitPath.flatMap((dir) => [dir, tree.realPath(dir) ?? dir]));
+}
+
+/** Files in places where limits are set, of which it is not known what they say. */
+function lintUnread(ctx: ResolveContext): Diagnostic[] {
+  const unread = [...ctx.tree.entries()].filter(({ problem }) => problem !== undefined);
+  if (unread.length === 0) return [];
+  const unitDirs = unitDirectories(ctx);
+  return unread.flatMap(({ path, problem }) => {
+    const role = roleOf(ctx, path, unitDirs);
+    const matters =
+      role !== null &&
+      role.kind !== 'unused' &&
+      (role.kind === 'conf' || tasksMaxSection(role.type) !== null);
+    return matters && problem !== undefined ? [fileNotAvailable(path, problem)] : [];
+  });
 }
 
 /** Drop-in directories that are links systemd does not follow. */
@@ -289,7 +308,7 @@ function lintAssignment(
       path,
       assignment,
       `systemd ${capabilities.version} ignores UserTasksMax= (removed in 239)`,
-      'Set TasksMax= below [Slice] in /etc/systemd/system/user-.slice.d/ instead, and remove this line.',
+      'Move it to user-.slice.d, where it counts, with tasksctl plan --policy user-tasks-max; or remove this line.',
     );
   }
   const parsed = parseTasksMax(assignment.value, key, capabilities);

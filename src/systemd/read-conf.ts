@@ -1,6 +1,7 @@
 import type { SystemdCapabilities } from './capabilities.ts';
+import type { Diagnostic } from './diagnostic.ts';
 import { type ConfFile, parseConf } from './dialect.ts';
-import type { FileTree } from './file-tree.ts';
+import type { FileEntry, FileTree } from './file-tree.ts';
 
 /**
  * A file as systemd opens and reads it, or why there is nothing to read: `missing` (nothing there, or a dangling
@@ -29,4 +30,16 @@ export function readConf(tree: FileTree, path: string, capabilities: SystemdCapa
   const conf = parseConf(entry.content, capabilities);
   parsed.set(entry.content, { capabilities, conf });
   return { kind: 'read', conf };
+}
+
+/** A file that may set a limit, of which the snapshot has no bytes. */
+export function fileNotAvailable(path: string, problem: NonNullable<FileEntry['problem']>): Diagnostic {
+  const large = problem === 'too-large';
+  return {
+    code: 'file-not-available',
+    severity: 'warning',
+    message: `${large ? 'this file was too large to read' : 'this file could not be read'}: whether it sets a limit is not known`,
+    file: path,
+    help: large ? 'Look into it on the host; no file of settings is that large.' : 'Read the host as root.',
+  };
 }

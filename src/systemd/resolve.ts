@@ -3,7 +3,7 @@ import type { Diagnostic } from './diagnostic.ts';
 import type { ConfFile } from './dialect.ts';
 import type { FileEdit, FileTree } from './file-tree.ts';
 import { MAY_TEMPLATE, UnitIndex } from './load-path.ts';
-import { type ReadConf, readConf } from './read-conf.ts';
+import { fileNotAvailable, type ReadConf, readConf } from './read-conf.ts';
 import { type FoundAssignment, settleLimit } from './settle-limit.ts';
 import { type ParsedTasksMax, parseTasksMax, type TasksMax } from './tasks-max.ts';
 import { parseUnitName, sliceParents, type UnitName, type UnitType } from './unit-name.ts';
@@ -282,14 +282,7 @@ class UnitReader {
 
   #notKept(path: string): void {
     const problem = this.#ctx.tree.resolve(path)?.problem;
-    if (problem === undefined) return;
-    this.diagnostics.push({
-      code: 'file-not-available',
-      severity: 'warning',
-      message: problem === 'too-large' ? 'the file was too large to read' : 'the file could not be read',
-      file: path,
-      unit: this.#unit.name,
-      help: 'Read the host as root to know what the file says.',
-    });
+    if (problem !== undefined)
+      this.diagnostics.push({ ...fileNotAvailable(path, problem), unit: this.#unit.name });
   }
 }

@@ -49,7 +49,7 @@ export function limitEffect(
 }
 
 /** What runs under a limit now, each on its own. */
-function rowsUnder({ units }: HostLimits, limit: LimitRef): UnitLimit[] {
+export function rowsUnder({ units }: HostLimits, limit: LimitRef): UnitLimit[] {
   return units.filter((row) => {
     if (!row.active || row.cgroup === null) return false;
     switch (limit.kind) {

@@ -1,13 +1,14 @@
 import type { Prompter } from './question.ts';
 import type { Setting, Work } from './setting.ts';
-import { START, type State, viewOf } from './steps.ts';
+import { START, type State } from './state.ts';
+import { viewOf } from './steps.ts';
 
 /** How it ended: by Ctrl-C, or with the command that does the same (null: there is nothing to do again). */
 export type End =
   | { readonly kind: 'cancelled' }
   | { readonly kind: 'done'; readonly command: readonly string[] | null; readonly code: number };
 
-const MENUS: ReadonlySet<State['at']> = new Set(['status', 'values']);
+const MENUS: ReadonlySet<State['at']> = new Set(['status', 'values', 'fleet', 'fleet-values', 'rollout']);
 
 /** Goes from step to step until the operator is through. After a failure the question that led to it is asked again. */
 export async function runWizard(setting: Setting, prompter: Prompter, work: Work): Promise<End> {

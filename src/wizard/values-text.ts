@@ -1,3 +1,4 @@
+import { profileOf } from '../measure/host-of.ts';
 import { recommend } from '../needs/recommend.ts';
 import { limitRule, parsePolicy } from '../plan/policy.ts';
 import { labelled } from '../report/layout.ts';
@@ -8,7 +9,7 @@ import type { Style } from '../report/style.ts';
 import { escapeText, join, type SafeText, safe } from '../report/terminal-escape.ts';
 import type { LimitRef } from '../snapshot/limits.ts';
 import { limitEffect } from './effect.ts';
-import type { Wanted } from './steps.ts';
+import type { HostWanted } from './state.ts';
 
 const LABEL = 10;
 
@@ -16,8 +17,9 @@ const LABEL = 10;
  * The limits that are recommended, each with its reason and what it means; or only the one that was adjusted just now. Where
  * something was measured, what that asks for stands before.
  */
-export function valuesText(wanted: Wanted, only: LimitRef | null, style: Style): SafeText {
-  const { plan, limits, measured } = wanted;
+export function valuesText(wanted: HostWanted, only: LimitRef | null, style: Style): SafeText {
+  const { plan, limits, measured, snapshot } = wanted;
+  const use = measured === null ? null : profileOf(measured.profile, snapshot.host);
   const isShown = ({ limit }: { readonly limit: LimitRef }): boolean =>
     only === null || sameLimit(limit, only);
   const lines: SafeText[] = [];
@@ -28,7 +30,7 @@ export function valuesText(wanted: Wanted, only: LimitRef | null, style: Style):
     );
     lines.push(...reason.flatMap((text, i) => field(i === 0 ? safe`why` : safe``, escapeText(text), style)));
     lines.push(
-      ...limitEffect(limits, measured?.host ?? null, limit, to.count).flatMap((text, i) =>
+      ...limitEffect(limits, use, limit, to.count).flatMap((text, i) =>
         field(i === 0 ? safe`means` : safe``, text, style),
       ),
     );
@@ -48,11 +50,15 @@ export function valuesText(wanted: Wanted, only: LimitRef | null, style: Style):
   return join([...lines, safe``], safe`\n`);
 }
 
-function field(label: SafeText, text: SafeText, style: Style): SafeText[] {
+export function field(label: SafeText, text: SafeText, style: Style): SafeText[] {
   return labelled(safe`  ${label}`, LABEL, text, style);
 }
 
-function measuredText({ measured, policyText }: Wanted, style: Style): SafeText {
+/** What was measured asks for this. */
+export function measuredText(
+  { measured, policyText }: Pick<HostWanted, 'measured' | 'policyText'>,
+  style: Style,
+): SafeText {
   const parsed = parsePolicy(policyText, 'the policy');
   if (measured === null || !parsed.ok) return safe``;
   const { policy } = parsed;

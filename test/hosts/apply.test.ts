@@ -43,7 +43,7 @@ describe.skipIf(why !== null)('a host', () => {
     return new Operator(host, dir, user, secret);
   }
 
-  // An administrator's file, in a style of its own and with an attribute.
+  // An administrator's file, in a style of its own.
   const theirs = '/etc/systemd/system/user-.slice.d/20-ours.conf';
   const text = '# Ticket 4711\n[Slice]\n\tTasksMax =  60\n';
 
@@ -133,6 +133,19 @@ describe.skipIf(why !== null)('a host', () => {
     await alice.host.exec(
       'systemctl stop one two; rm /etc/systemd/system/one.service /etc/systemd/system/two.service; systemctl daemon-reload',
     );
+  });
+
+  onEach('a UserTasksMax= from before an upgrade is moved to where it counts', async (suite) => {
+    const bob = operator(suite);
+    const sap = '/etc/systemd/logind.conf.d/sap.conf';
+    await bob.host.writeFiles({ [sap]: '[Login]\n# SAP\nUserTasksMax=777\n' });
+    const before = await bob.state();
+    const result = await bob.applied(await bob.plan('user-default:', '  value: UserTasksMax'));
+    const { stdout } = await bob.host.exec(`systemctl show -p TasksMax --value user-4242.slice; cat ${sap}`);
+    expect(stdout.toString()).toBe('777\n[Login]\n# SAP\n');
+    expect(await rollbackRun(result.run, bob)).toMatchObject({ kind: 'rolled-back' });
+    expect(await bob.state()).toEqual(before);
+    await bob.host.exec(`rm ${sap}`);
   });
 
   onEach('a sysctl is set by its file, read back, and rolled back', async (suite) => {

@@ -151,6 +151,61 @@ describe.skipIf(why !== null)('a fleet', () => {
     expect(text.stdout.trim().split('\n')).toHaveLength(6);
   }, 120_000);
 
+  it('goes by a fleet file: labels, a policy per group, an order of its own, also once saved and resumed', async () => {
+    program.write('db.yaml', POLICY.replace('name: rollout', 'name: db').replace(LIMIT, '5432'));
+    const fleet = program.write(
+      'fleet.yaml',
+      `schema: tasksctl/fleet/1
+inventories: [hosts.ini]
+labels: {canary: "web3,db2"}
+policies:
+- {hosts: db, policy: db.yaml}
+- {hosts: all, policy: policy.yaml}
+waves:
+- canary
+- {hosts: db, serial: 1}
+max-unavailable: {canary: 1}
+`,
+    );
+    const five = ['web1', 'web2', 'web3', 'db1', 'db2'];
+    const before = await onAll(five, state);
+    const saved = join(program.dir, 'ordered.ndjson');
+    const connection = ['--ssh-config', config];
+    const plan = await program.run(
+      ...(['plan', '-i', fleet, '--limit', 'canary,web1,web2,db1', '--out', saved, '--json'] as const),
+      ...connection,
+    );
+    expect(plan.code, plan.stderr).toBe(0);
+    const { groups } = fleetPlanSchema.parse(JSON.parse(plan.stdout));
+    for (const group of groups) {
+      expect(group.policies).toEqual([group.hosts[0]?.startsWith('db') === true ? 'db' : 'rollout']);
+    }
+    const twice = await program.run('plan', '-i', fleet, '-p', policy, ...connection);
+    expect([twice.code, twice.stderr]).toEqual([
+      1,
+      expect.stringContaining('says which policy each host has'),
+    ]);
+
+    const first = await program.run('rollout', saved, '--yes', '--json', '--pause', ...connection);
+    expect([first.code, told(first).verdict], first.stderr).toEqual([2, 'paused']);
+    expect(told(first).hosts).toMatchObject([
+      { name: 'web3', wave: 1, stage: 'canary', policy: 'rollout', state: 'applied' },
+      { name: 'db2', wave: 1, stage: 'canary', policy: 'db', state: 'applied' },
+      { name: 'db1', wave: 2, stage: 'db', policy: 'db', state: 'waiting' },
+      { name: 'web1', wave: 3, stage: 'the others', policy: 'rollout', state: 'waiting' },
+      { name: 'web2', wave: 3, stage: 'the others', policy: 'rollout', state: 'waiting' },
+    ]);
+    const { run } = told(first);
+    const resume = ['rollout', '--resume', run ?? '', '--json', ...connection] as const;
+    const second = told(await program.run(...resume));
+    expect([second.verdict, states(second)]).toMatchObject(['paused', { db1: 'applied', web1: 'waiting' }]);
+    expect(told(await program.run(...resume)).verdict).toBe('done');
+    const wanted = five.map((name) => (name.startsWith('db') ? '5432' : LIMIT));
+    expect(await onAll(five, (one) => pidsMax(one, SLICE))).toEqual(wanted);
+    expect((await rollback(run)).code).toBe(0);
+    expect(await onAll(five, state)).toEqual(before);
+  }, 300_000);
+
   it.each([
     ['the check of the operator fails', 'web4'],
     ['a unit has newly failed', 'web4'],

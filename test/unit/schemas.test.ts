@@ -1,6 +1,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { fleetSchema } from '../../src/fleet/fleet-file.ts';
 import { profileSchema } from '../../src/measure/profile.ts';
 import { planSchema } from '../../src/plan/plan.ts';
 import { policySchema } from '../../src/plan/policy.ts';
@@ -17,6 +18,7 @@ import { snapshotSchema } from '../../src/snapshot/snapshot.ts';
 /** Documents other programs read. `npm run schemas` writes the files. */
 const PUBLISHED = {
   policy: policySchema,
+  fleet: fleetSchema,
   snapshot: snapshotSchema,
   status: statusSchema,
   diagnosis: diagnosisSchema,

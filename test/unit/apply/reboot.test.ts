@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
-import { rebootHost } from '../../../src/apply/reboot.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import * as reboot from '../../../src/apply/reboot.ts';
 import type { Connect } from '../../../src/apply/saved-run.ts';
 import type { Transport } from '../../../src/host/transport.ts';
 
@@ -28,11 +28,28 @@ function connectTo(...connections: (null | ((script: string) => string))[]): Con
 
 const old = (script: string) => (script.includes('is-system-running') ? 'old-boot\nrunning\n' : 'old-boot\n');
 
+/** The seconds of waiting pass at once. */
+async function rebootHost(options: reboot.RebootOptions): Promise<reboot.RebootResult> {
+  let ended = false;
+  const result = reboot.rebootHost(options).finally(() => {
+    ended = true;
+  });
+  while (!ended) await vi.advanceTimersByTimeAsync(1_000);
+  return result;
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
 describe('rebootHost', () => {
   it('waits for a new boot id and the end of the boot', async () => {
     const connect = connectTo(
       old,
-      (script) => (script.includes('is-system-running') ? 'old-boot\nstopping\n' : ''),
+      () => 'old-boot\nstopping\n',
       null,
       () => 'new-boot\nstarting\n',
       () => 'new-boot\ndegraded\n',
@@ -44,9 +61,36 @@ describe('rebootHost', () => {
     );
   });
 
+  it('goes on where somebody has asked for the reboot before', async () => {
+    const asked = (connect: ReturnType<typeof connectTo>) =>
+      connect.scripts.filter((script) => script.includes('systemctl --no-block reboot')).length;
+    // On its way down, down, and up again.
+    const stopping = connectTo(
+      () => 'old-boot\nstopping\n',
+      null,
+      () => 'new-boot\nrunning\n',
+    );
+    const options = { timeoutMs: 60_000, before: 'old-boot' };
+    expect(await rebootHost({ connect: stopping, ...options })).toMatchObject({ bootId: 'new-boot' });
+    expect(asked(stopping)).toBe(0);
+    const down = connectTo(null, () => 'new-boot\nrunning\n');
+    expect(await rebootHost({ connect: down, ...options })).toMatchObject({ bootId: 'new-boot' });
+    expect(asked(down)).toBe(0);
+    const late = connectTo(
+      (script) =>
+        script.includes('is-system-running') ? 'old-boot\nrunning\n' : 'already in progress\nrefused\n',
+      () => 'new-boot\nrunning\n',
+    );
+    expect(await rebootHost({ connect: late, ...options })).toMatchObject({ bootId: 'new-boot' });
+    // Nobody had.
+    const up = connectTo(old, () => 'new-boot\nrunning\n');
+    expect(await rebootHost({ connect: up, ...options })).toMatchObject({ bootId: 'new-boot' });
+    expect(asked(up)).toBe(1);
+  });
+
   it('does not wait for a host that refuses', async () => {
     const connect = connectTo((script) =>
-      script.includes('reboot') ? 'Call to Reboot failed: inhibited\nrefused\n' : 'old-boot\n',
+      script.includes('reboot') ? 'Call to Reboot failed: inhibited\nrefused\n' : 'old-boot\nrunning\n',
     );
     const result = await rebootHost({ connect, timeoutMs: 60_000 });
     expect(result).toMatchObject({

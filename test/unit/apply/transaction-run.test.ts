@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
+import { SETFATTR, toolMissing } from '../../tools.ts';
 import { makeChange, makePlan, plannedFile, RELOAD, writeStep } from './plans.ts';
 import type { PrivateHost } from './private-host.ts';
 import {
@@ -23,6 +24,8 @@ import { isInstalled, SHELLS } from './shells.ts';
 
 /** Mounts of its own are for root alone. */
 const root = process.getuid?.() === 0;
+
+const noAttributes = root ? toolMissing(SETFATTR) : null;
 
 const hosts: PrivateHost[] = [];
 function host(shell?: readonly string[]): PrivateHost {
@@ -239,6 +242,72 @@ describe.skipIf(!root)('a killed transaction', () => {
       await expectWhole(on, old, 'boot');
     },
   );
+});
+
+describe.skipIf(!root || noAttributes !== null)('what a file has besides its bytes', () => {
+  /** An access list of uid 1000 and an attribute of somebody's, with an owner who is not root. */
+  const ACL = '0x0200000001000600ffffffff02000600e803000004000400ffffffff10000600ffffffff20000000ffffffff';
+  const MARK = `setfattr -n user.mark -v mine ${NGINX}; setfattr -n system.posix_acl_access -v ${ACL} ${NGINX}; chown 1000:1001 ${NGINX}`;
+
+  async function attributes(on: PrivateHost): Promise<string> {
+    const { stdout } = await on.run(
+      `stat -c '%a %u:%g' ${NGINX}; getfattr --absolute-names -d -m - ${NGINX}`,
+    );
+    return stdout.toString();
+  }
+
+  async function marked(): Promise<{ on: PrivateHost; plan: ReturnType<typeof standardPlan>; had: string }> {
+    const on = host();
+    await on.run(MARK);
+    const had = await attributes(on);
+    expect(had).toMatch(/^660 1000:1001\n.*posix_acl_access=.*user\.mark="mine"/s);
+    const plan = standardPlan();
+    const files = plan.files.map((file) =>
+      file.path === NGINX && file.before !== null && file.after !== null
+        ? {
+            ...file,
+            before: { ...file.before, mode: 0o660, uid: 1000, gid: 1001 },
+            after: { ...file.after, mode: 0o660 },
+          }
+        : file,
+    );
+    return { on, plan: { ...plan, files }, had };
+  }
+
+  it('is kept when it is replaced, and rolled back', async () => {
+    const { on, plan, had } = await marked();
+    expect((await runOn(on, applyScript(plan))).end).toEqual({ kind: 'applied' });
+    expect(on.read(NGINX)).toContain('TasksMax=9000');
+    expect(await attributes(on)).toBe(had);
+    expect((await runOn(on, saved('rollback'))).end).toEqual({ kind: 'rolled-back' });
+    expect(on.read(NGINX)).toContain('TasksMax=4915');
+    expect(await attributes(on)).toBe(had);
+  });
+
+  it('is the context that the policy of SELinux gives, for what is new; what is replaced keeps its own', async () => {
+    const on = host();
+    on.write(
+      '/bin-local/sbin/restorecon',
+      '#!/bin/sh\nshift\nprintf "%s\\n" "$@" >>/run/fake/restorecon\n',
+      0o755,
+    );
+    expect((await runOn(on, applyScript(standardPlan()))).end).toEqual({ kind: 'applied' });
+    expect(on.read('/run/fake/restorecon').trim().split('\n').sort()).toEqual([
+      '/etc/systemd/system-generators',
+      '/etc/systemd/system-generators/tasksctl-recover',
+      '/etc/systemd/system/user-.slice.d',
+      USERS,
+    ]);
+  });
+
+  it('is kept when it is restored in the same script', async () => {
+    const { on, plan, had } = await marked();
+    on.write('/run/fake/fail-daemon-reload', '');
+    const report = await runOn(on, applyScript(plan));
+    expect(report.end).toMatchObject({ reason: 'activation' });
+    expect(on.read(NGINX)).toContain('TasksMax=4915');
+    expect(await attributes(on)).toBe(had);
+  });
 });
 
 describe.skipIf(!root)('what is refused, with nothing written', () => {

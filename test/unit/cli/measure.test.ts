@@ -35,7 +35,7 @@ describe('measure', () => {
     // Where this machine has no pids controller there is nothing to keep.
     if (!existsSync(out)) return expect(run.code).not.toBe(0);
     expect(run.code).toBe(130);
-    expect(profileSchema.parse(JSON.parse(readFileSync(out, 'utf8'))).hosts[0]?.samples).toBeGreaterThan(1);
+    expect(profileSchema.parse(JSON.parse(readFileSync(out, 'utf8'))).hosts[0]?.samples).toBeGreaterThan(0);
   });
 
   it.each([

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { baselineOf, type HostPlan, PlanGroups } from '../../../src/fleet/host-plan.ts';
-import { HostPlanFile } from '../../../src/fleet/host-plan-file.ts';
+import { type FleetOrder, HostPlanFile, planLine } from '../../../src/fleet/host-plan-file.ts';
+import type { Plan } from '../../../src/plan/plan.ts';
 import { planHost } from '../../../src/plan/plan-host.ts';
 import { parsePolicy } from '../../../src/plan/policy.ts';
 import { hostLimits } from '../../../src/snapshot/limits.ts';
@@ -40,11 +41,34 @@ describe('groups of plans', () => {
     const other = planHost(busier(debian12, /ci-runner/), policy);
     // The reason is in a comment of the file.
     expect(other.files).not.toEqual(same.files);
-    const groups = new PlanGroups();
+    const groups = new PlanGroups(['web1', 'web2', 'more']);
     groups.add('more', planHost(busier(debian12, /./), policy));
     groups.add('web1', same);
     groups.add('web2', other);
     expect(groups.all().map(({ hosts }) => hosts)).toEqual([['web1', 'web2'], ['more']]);
+  });
+
+  it('are the same whichever host was read first, and name the policies that come to them', () => {
+    const plans: [string, Plan][] = [
+      ['web1', planHost(debian12, policy)],
+      ['web2', planHost(busier(debian12, /ci-runner/), { ...policy, name: 'web' })],
+      ['db1', planHost(busier(debian12, /./), policy)],
+      ['db2', planHost(busier(debian12, /./), policy)],
+    ];
+    const grouped = (some: typeof plans) => {
+      const groups = new PlanGroups(plans.map(([name]) => name));
+      for (const [name, plan] of some) groups.add(name, plan);
+      return groups.all();
+    };
+    const all = grouped(plans);
+    expect(all.map(({ hosts, policies }) => [hosts, policies])).toEqual([
+      [
+        ['web1', 'web2'],
+        ['default', 'web'],
+      ],
+      [['db1', 'db2'], ['default']],
+    ]);
+    expect(grouped([...plans].reverse())).toEqual(all);
   });
 });
 
@@ -67,19 +91,35 @@ describe('a file of plans', () => {
           before: baselineOf(snapshot, hostLimits(snapshot)),
         };
       });
-    const file = await HostPlanFile.create(path);
+    const order: FleetOrder = {
+      schema: 'tasksctl/fleet-order/1',
+      stages: [{ name: null, hosts: plans.map(({ name }) => name), split: null }],
+      maxUnavailable: [['web', 1]],
+    };
+    const file = await HostPlanFile.create(path, order);
+    // In the order in which the hosts happened to answer.
+    plans.reverse();
     await Promise.all(plans.map((plan) => file.add(plan)));
     await file.sync();
     await file.close();
     const again = await HostPlanFile.open(path);
-    expect(again.hosts().map(({ name }) => name)).toEqual(plans.map(({ name }) => name));
-    for (const plan of plans.reverse()) expect(await again.get(plan.name)).toEqual(plan);
+    expect(again.order).toEqual(order);
+    expect(again.hosts().map(({ name }) => name)).toEqual(order.stages[0]?.hosts);
+    for (const plan of plans) expect(await again.get(plan.name)).toEqual(plan);
+    const copy = await HostPlanFile.create(join(dir, 'copy.ndjson'), order);
+    await again.copyTo(copy);
+    await copy.close();
     await again.close();
+    const lines = [order, ...plans.toReversed()].map(planLine);
+    expect(readFileSync(join(dir, 'copy.ndjson'), 'utf8')).toBe(lines.join(''));
   });
 
   it('is refused where a line is no plan', async () => {
     const path = join(dir, 'damaged.ndjson');
     writeFileSync(path, '{"schema":"tasksctl/plan/1"}\n');
-    await expect(HostPlanFile.open(path)).rejects.toThrow(`${path}:1: this is no plan of a host`);
+    await expect(HostPlanFile.open(path)).rejects.toThrow(`${path}:1: this is no saved plan of a fleet`);
+    const order = '{"schema":"tasksctl/fleet-order/1","stages":[],"maxUnavailable":[]}';
+    writeFileSync(path, `${order}\n{"schema":"tasksctl/plan/1"}\n`);
+    await expect(HostPlanFile.open(path)).rejects.toThrow(`${path}:2: this is no plan of a host`);
   });
 });

@@ -10,7 +10,6 @@ const HEAD: JournalHead = {
   run: '20260101T000000Z-0000',
   startedAt: '2026-01-01T00:00:00.000Z',
   operator: 'test',
-  policy: 'test',
   settings: {
     forks: 1,
     maxFail: { kind: 'count', count: 0 },
@@ -24,7 +23,7 @@ const HEAD: JournalHead = {
     undrain: null,
     deadManSeconds: null,
   },
-  hosts: [{ name: 'web1', target: 'web1', groups: [], wave: 0 }],
+  hosts: [{ name: 'web1', target: 'web1', groups: [], policy: 'test', wave: 0, stage: null }],
 };
 
 const APPLY: JournalRecord = { what: 'apply', at: '2026-01-01T00:00:01.000Z', host: 'web1', run: 'r' };

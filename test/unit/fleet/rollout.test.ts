@@ -18,6 +18,10 @@ class Fleet {
   /** How often something came into place on a host. */
   readonly applies = new Map<string, number>();
   readonly rebooted = new Map<string, number>();
+  /** Hosts that were rebooted and that nobody has seen come back. */
+  readonly down = new Set<string>();
+  mostDown = 0;
+  lostAtReboot: ReadonlySet<string> = new Set();
   readonly journal: JournalRecord[] = [];
   runs = 0;
   /** Calls of effects and of the journal until the controller is killed. */
@@ -26,6 +30,8 @@ class Fleet {
   readonly broken: ReadonlySet<string>;
   readonly gateFails: ReadonlySet<string>;
   readonly unknown: Set<string>;
+  /** Hosts with a change that only a reboot brings into force on everything. */
+  waitForReboot = /5$/;
 
   constructor(
     broken: ReadonlySet<string> = new Set(),
@@ -47,6 +53,10 @@ class Fleet {
     this.journal.push(record);
     this.#tick();
   };
+
+  #bootId(host: string): string {
+    return `boot ${this.rebooted.get(host) ?? 0}`;
+  }
 
   #put(host: string, run: string): void {
     this.inPlace.set(host, run);
@@ -81,11 +91,23 @@ class Fleet {
       return this.gateFails.has(name) ? ['its unit failed'] : [];
     },
     judgeWave: async () => [],
-    needsReboot: async ({ name }) => name.endsWith('5'),
-    reboot: async ({ name }) => {
+    needsReboot: async ({ name }) => {
       this.#tick();
-      // As the real one: only where it still waits for one.
-      if (!this.rebooted.has(name)) this.rebooted.set(name, 1);
+      return this.waitForReboot.test(name) ? { bootId: this.#bootId(name) } : null;
+    },
+    reboot: async ({ name }, bootId) => {
+      this.#tick();
+      // As the real one: a host that has another boot id has had it.
+      if (this.#bootId(name) === bootId) {
+        this.rebooted.set(name, (this.rebooted.get(name) ?? 0) + 1);
+        this.down.add(name);
+        this.mostDown = Math.max(this.mostDown, this.down.size);
+      }
+      this.#tick();
+      await Promise.resolve();
+      if (this.lostAtReboot.has(name)) return { ok: false, detail: 'it did not come back' };
+      this.down.delete(name);
+      this.#tick();
       return { ok: true, detail: '' };
     },
     bake: async () => {},
@@ -95,13 +117,19 @@ class Fleet {
   };
 }
 
-function headOf(sizes: readonly number[], more: Partial<RolloutSettings> = {}): JournalHead {
+function headOf(
+  sizes: readonly number[],
+  more: Partial<RolloutSettings> = {},
+  groups: string[] = [],
+): JournalHead {
   const hosts: RolloutHost[] = sizes.flatMap((size, wave) =>
     Array.from({ length: size }, (_, i) => ({
       name: `h${wave}-${i}`,
       target: `h${wave}-${i}`,
-      groups: [],
+      groups,
+      policy: 'test',
       wave,
+      stage: null,
     })),
   );
   const settings: RolloutSettings = {
@@ -123,7 +151,6 @@ function headOf(sizes: readonly number[], more: Partial<RolloutSettings> = {}): 
     run: '20260101T000000Z-0000',
     startedAt: '2026-01-01T00:00:00.000Z',
     operator: 'test',
-    policy: 'test',
     settings,
     hosts,
   };
@@ -175,6 +202,42 @@ describe('a rollout', () => {
         }
       }),
     );
+  });
+
+  it('reboots no more hosts of a group at once than may be unavailable, however often its controller is killed', async () => {
+    await fc.assert(
+      fc.asyncProperty(sizes, kills, fc.constantFrom('db', 'all'), async (waves, at, group) => {
+        const head = headOf(waves, { reboot: true, maxUnavailable: [[group, 1]] }, ['db']);
+        const fleet = new Fleet();
+        fleet.waitForReboot = /[0-35]$/;
+        expect((await withKills(head, fleet, at)).verdict).toBe('done');
+        expect(fleet.mostDown).toBe(1);
+        for (const { name } of head.hosts) {
+          expect(fleet.rebooted.get(name) ?? 0, name).toBe(/[0-35]$/.test(name) ? 1 : 0);
+        }
+      }),
+    );
+  });
+
+  it('counts hosts that do not come back as unavailable, and looks for them again when it is resumed', async () => {
+    const fleet = new Fleet();
+    fleet.waitForReboot = /./;
+    fleet.lostAtReboot = new Set(['h0-0']);
+    const head = headOf(
+      [4],
+      { maxFail: { kind: 'count', count: 3 }, maxUnavailable: [['db', 1]], reboot: true },
+      ['db'],
+    );
+    const result = await go(head, fleet);
+    expect([result.verdict, result.why]).toEqual([
+      'stopped',
+      '3 hosts were not begun (h0-1): of db no more may be unavailable',
+    ]);
+    expect([...fleet.applies.keys()]).toEqual(['h0-0']);
+    fleet.lostAtReboot = new Set();
+    expect((await go(head, fleet)).verdict).toBe('done');
+    expect([...fleet.rebooted.values()]).toEqual([1, 1, 1, 1]);
+    expect(fleet.mostDown).toBe(1);
   });
 
   it('takes back a wave, or all, that failed its gate, however often it is killed on the way', async () => {

@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { readSshSettings, type SshSettings } from '../../../src/host/ssh-config.ts';
+import { readSshSettings, SshConfigAnswers, type SshSettings } from '../../../src/host/ssh-config.ts';
 import type { SshDestination } from '../../../src/host/target.ts';
 import { sshUnavailable } from './sshd.ts';
 
@@ -175,6 +175,76 @@ describe.skipIf(sshMissing)('readSshSettings with the ssh client', () => {
     const result = await readSshSettings({ kind: 'ssh', host: 'web1' }, 'web1', join(dir, 'nowhere'));
     expect(result).toMatchObject({ ok: false, error: { kind: 'config-invalid' } });
     if (!result.ok) expect(result.error.message).toContain("Can't open user config file");
+  });
+});
+
+describe.skipIf(sshMissing)('the answers of ssh for a fleet', () => {
+  const hosts = [
+    'web1',
+    'web2',
+    'web3',
+    'db1',
+    'db2',
+    'alias',
+    'real',
+    'WEB1',
+    'jump',
+    '10.0.0.1',
+    '10.0.0.2',
+    '::1',
+  ];
+
+  /** Asks about all hosts at once, and gives how often ssh was started for that. */
+  async function asked(text: string): Promise<number> {
+    const bin = mkdtempSync(join(dir, 'bin-'));
+    const log = join(bin, 'log');
+    writeFileSync(join(bin, 'ssh'), `#!/bin/sh\necho "$@" >>${log}\nPATH=\${PATH#*:} exec ssh "$@"\n`);
+    chmodSync(join(bin, 'ssh'), 0o755);
+    const file = config(text);
+    const read = (host: string, answers: SshConfigAnswers) =>
+      readSshSettings({ kind: 'ssh', host }, host, file, answers);
+    const each = await Promise.all(hosts.map((host) => read(host, new SshConfigAnswers())));
+    vi.stubEnv('PATH', `${bin}:${process.env['PATH']}`);
+    const answers = new SshConfigAnswers();
+    const together = await Promise.all(hosts.map((host) => read(host, answers)));
+    expect(together).toEqual(each);
+    expect(await Promise.all(hosts.map((host) => read(host, answers)))).toEqual(each);
+    return existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').length : 0;
+  }
+
+  it('are those for each host, of one call where all are alike', async () => {
+    // Of a name with capitals ssh makes another one, and an IPv6 address is no name.
+    expect(await asked('User deploy\nIdentityFile ~/.ssh/fleet\n')).toBe(3);
+  });
+
+  it('are asked for once for each set of Host lines that are for a host', async () => {
+    const text = 'Host web* !web3\n  Port 2222\nHost db1 db2 web2\n  User dba\nHost 10.0.?.*\n  Port 99\n';
+    // web1; web2; db1 and db2; the 10s; web3; alias, real and jump; the two that are asked alone.
+    expect(await asked(text)).toBe(8);
+  });
+
+  it.each([
+    ['a HostName of one that is also called so', 'Host alias real\n  HostName real\n  User bob\n'],
+    ['a HostName', 'Host web*\n  HostName gate.example.org\n'],
+    ['a token', 'Host web*\n  HostName %h.example.org\n'],
+    ['a token in a path', 'UserKnownHostsFile ~/.ssh/known_%h\n'],
+    ['Match', 'Match host web1\n  User bob\n'],
+    ['Match exec', 'Match exec "test %h = db1"\n  User bob\n'],
+    ['quotes', 'Host "web1" db1\n  User bob\n'],
+    ['an equals sign, tabs and capitals', 'HOST=web1\tdb1\n\tUSER = bob\n'],
+    ['a jump host', 'ProxyJump jump\n'],
+    ['a negation alone', 'Host !web1\n  User bob\n'],
+    ['a comment behind', 'Host web1 # db1\n  User bob\n'],
+    ['a mistake', 'Prot 22\n'],
+    ['a mistake for some', 'Host web1\n  Port banana\n'],
+  ])('are those for each host with %s', async (_, text) => {
+    await asked(text);
+  });
+
+  it('are those for each host with an Include for some', async () => {
+    const included = config('User bob\nHost web1\n  Port 99\n');
+    await asked(`Include ${included}\n`);
+    await asked(`Host web1 db1\n  Include ${included}\n`);
   });
 });
 

@@ -388,6 +388,14 @@ describe.skipIf(unavailable !== null)(
         await transport.close();
       });
 
+      it('is proven, and the other keys of the host are not', async () => {
+        const to = await rig.sshd({ authorized: [user], config: 'LogLevel DEBUG3' });
+        const config = rig.config(to, `IdentityFile ${user}`);
+        expect(await once(await rig.connect(config))).toBe('0\n');
+        expect(to.log()).toContain('notify_hostkeys: sent');
+        expect(to.log()).not.toContain('hostkeys-prove');
+      });
+
       it('is looked for past bad lines, which are named once', async () => {
         const { file, config } = known(
           `@what x ssh-ed25519 AAAA\n[127.0.0.1]:${server.port} ${server.hostKeys[0]}\n`,

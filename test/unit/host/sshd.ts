@@ -78,10 +78,11 @@ export class SshRig {
         'PermitRootLogin yes',
         'PidFile none',
         'PrintMotd no',
-        'LogLevel VERBOSE',
         // bash started by sshd reads ~/.bashrc unless it is told that it is not the first shell.
         'SetEnv SHLVL=1',
+        // The first of several lines wins.
         options.config ?? '',
+        'LogLevel VERBOSE',
       ].join('\n'),
     );
     const child = spawn(SSHD, ['-D', '-e', '-f', config], { stdio: ['ignore', 'ignore', 'pipe'] });

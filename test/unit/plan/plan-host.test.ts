@@ -30,6 +30,65 @@ const commands = ({ activation }: Change) =>
 const alice = { id: 'user-1000.slice', use: { current: 10, peak: 20, events: 0 } };
 const SUSE = { osRelease: { ID: 'sles' }, generators: ['logind-compat-tasks-max-generator'] };
 
+describe('UserTasksMax= that systemd no longer reads', () => {
+  const MOVE = 'user-default: { value: UserTasksMax }';
+  const MAIN = '/etc/systemd/logind.conf';
+  const SAP = '/etc/systemd/logind.conf.d/sap.conf';
+  const OURS = '/etc/systemd/system/user-.slice.d/90-tasksctl.conf';
+  const host = (files: Record<string, string>, version = 252): AHost => ({ version, units: [alice], files });
+
+  it('is moved, with nothing else changed in the files it was in', () => {
+    const before = aHost(
+      host({
+        [MAIN]: '# ours\n[Login]\nUserTasksMax=700 \n#UserTasksMax=33%\nKillUserProcesses=yes\n',
+        [SAP]: '[Login]\r\n# SAP needs it\r\nUserTasksMax=\\\r\n20000\r\n',
+      }),
+    );
+    const plan = planHost(before, aPolicy(MOVE));
+    const change = only(plan.changes);
+    expect(change).toMatchObject({ limit: { kind: 'user-default' }, to: { text: '20000' } });
+    expect(change.reason).toEqual([`fixed by the policy (UserTasksMax= at ${SAP}:3): 20000`]);
+    expect([...change.files].sort()).toEqual([MAIN, SAP, OURS]);
+    expect(textAt(plan, OURS)).toContain('[Slice]\nTasksMax=20000\n');
+    expect(textAt(plan, MAIN)).toBe('# ours\n[Login]\n#UserTasksMax=33%\nKillUserProcesses=yes\n');
+    expect(textAt(plan, SAP)).toBe('[Login]\r\n# SAP needs it\r\n');
+    expect(plan.diagnostics.map(({ code }) => code)).not.toContain('user-tasks-max-removed');
+    expect(planOf(host({ [MAIN]: '[Login]\nUserTasksMax=700\n' }), '').diagnostics).toHaveLength(1);
+    const after = simulatePlan(before, plan);
+    expect(planHost(after, aPolicy(MOVE))).toMatchObject({ changes: [], files: [], refused: [] });
+  });
+
+  it('is the last one systemd would have taken, also one that lowers or lifts the limit', () => {
+    const to = (text: string) => planOf(host({ [MAIN]: `[Login]\n${text}\n` }), MOVE).changes[0]?.to.text;
+    expect(to('UserTasksMax=500\nUserTasksMax=4K')).toBe('500');
+    expect(to('UserTasksMax=infinity')).toBe('infinity');
+    expect(to('UserTasksMax=50%')).toBe('50%');
+    expect(to('UserTasksMax=500\nUserTasksMax=')).toBeUndefined();
+    expect(to('[login]\nUserTasksMax=500')).toBeUndefined();
+  });
+
+  it('is not moved where that would be below what is in use', () => {
+    const plan = planOf(host({ [MAIN]: '[Login]\nUserTasksMax=30\n' }), MOVE);
+    expect(plan).toMatchObject({ changes: [], files: [] });
+    expect(only(plan.refused).diagnostic.code).toBe('below-use');
+  });
+
+  it('stays in a file of the vendor', () => {
+    const vendor = '/usr/lib/systemd/logind.conf.d/x.conf';
+    const plan = planOf(host({ [vendor]: '[Login]\nUserTasksMax=500\n' }), MOVE);
+    expect(plan.files.map(({ path }) => path)).toEqual([OURS]);
+  });
+
+  it.each([
+    ['there is none', {}, 252, 'set no UserTasksMax='],
+    ['systemd reads it', { [MAIN]: '[Login]\nUserTasksMax=500\n' }, 237, 'counts on this host'],
+  ])('leaves the host as it is where %s', (_, files, version, why) => {
+    const plan = planOf(host(files, version), MOVE);
+    expect(plan).toMatchObject({ changes: [], files: [], refused: [] });
+    expect(only(plan.unchanged).reason).toContain(why);
+  });
+});
+
 describe('where a limit is written', () => {
   it.each([
     [
@@ -127,6 +186,30 @@ describe('where a limit is written', () => {
       wanted: '9000',
       diagnostic: { code: 'shadowed', file: '/etc/systemd/system/a.service.d/zzzzz.conf', line: 3 },
     });
+  });
+
+  it('may not be proven where a file could not be read, which is said with the change', () => {
+    const path = '/etc/systemd/system/a.service.d/secret.conf';
+    const host = aHost({ units: [{ id: 'a.service', use: { current: 10 } }] });
+    const secret = {
+      path,
+      type: 'file',
+      mode: 0o600,
+      uid: 0,
+      gid: 0,
+      size: 9,
+      problem: 'unreadable',
+    } as const;
+    const plan = planHost(
+      { ...host, files: [...host.files, secret] },
+      aPolicy('units: { a.service: { value: 500 } }'),
+    );
+    expect(only(plan.changes).warnings).toContainEqual(
+      expect.objectContaining({ code: 'file-not-available', file: path }),
+    );
+    expect(plan.diagnostics).toContainEqual(
+      expect.objectContaining({ code: 'file-not-available', file: path }),
+    );
   });
 
   it('is refused where somebody masked our file, and moves on where somebody made it theirs', () => {

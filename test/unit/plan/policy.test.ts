@@ -4,12 +4,13 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { type PolicyProblem, parsePolicy } from '../../../src/plan/policy.ts';
+import { parsePolicy } from '../../../src/plan/policy.ts';
+import type { YamlProblem } from '../../../src/plan/read-yaml.ts';
 import { aPolicy } from './a-policy.ts';
 
 const HEAD = 'schema: tasksctl/policy/1\nname: test\n';
 
-function problemsOf(text: string): readonly PolicyProblem[] {
+function problemsOf(text: string): readonly YamlProblem[] {
   const parsed = parsePolicy(text, 'p.yaml');
   return parsed.ok ? [] : parsed.problems;
 }
@@ -206,6 +207,7 @@ describe('templates', () => {
       'database.yaml',
       'default.yaml',
       'jvm.yaml',
+      'user-tasks-max.yaml',
     ]);
   });
 

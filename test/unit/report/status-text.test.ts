@@ -156,6 +156,24 @@ describe('statusText', () => {
 });
 
 describe('explainText', () => {
+  it('does not say that no file sets a limit where one could not be read', () => {
+    const unread = [
+      {
+        code: 'file-not-available',
+        severity: 'warning',
+        message: 'it was too large',
+        file: '/etc/\x1b.conf',
+      },
+    ] as const;
+    const unit = exampleLimits.units.find(({ configured }) => configured?.limit.assignments.length === 0);
+    if (unit?.configured == null) throw new Error('no such unit');
+    const limits = { ...unit, configured: { ...unit.configured, unread } };
+    const text = explainText(exampleSnapshot, exampleLimits, limits, PLAIN);
+    expect(text).toContain('  no file that could be read sets it\n');
+    expect(text).toContain('  unread   /etc/\\x1b.conf\n           it was too large\n');
+    expect(explainText(exampleSnapshot, exampleLimits, unit, PLAIN)).toContain('  no file sets it\n');
+  });
+
   it('lists every assignment with its fate, the three values, the levels, and the kernel log', () => {
     expect(explainText(exampleSnapshot, exampleLimits, userSlice, PLAIN)).toMatchInlineSnapshot(`
       "user-1000.slice on web1

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FileTree } from '../../../src/systemd/file-tree.ts';
+import { type FileEntry, FileTree } from '../../../src/systemd/file-tree.ts';
 import { lint } from '../../../src/systemd/lint.ts';
 import { confBytes, context, file } from './support.ts';
 
@@ -185,6 +185,28 @@ describe('lint', () => {
     ['the same in 257', { '/etc/systemd/system.conf.d/x.conf': '->/dev/null' }, 257, []],
   ])('finds %s', (_, files, version, expected) => {
     expect(codes(files, version)).toEqual(expected);
+  });
+
+  it('names files that may set a limit and could not be read, and no others', () => {
+    const unread = (path: string, problem: 'too-large' | 'unreadable'): FileEntry => ({
+      ...{ path, type: 'file', mode: 0o600, uid: 0, gid: 0, size: 9 },
+      problem,
+    });
+    const tree = new FileTree([
+      unread(`${etc}/a.service.d/x.conf`, 'unreadable'),
+      unread(`${etc}/a.timer.d/x.conf`, 'unreadable'),
+      unread('/etc/systemd/logind.conf', 'too-large'),
+      unread('/etc/systemd/journald.conf', 'too-large'),
+    ]);
+    const found = lint({ ...context(252, {}), tree }, { units: ['a.service'] });
+    expect(found.map(({ code, file }) => `${code} ${file}`)).toEqual([
+      'file-not-available /etc/systemd/logind.conf',
+      `file-not-available ${etc}/a.service.d/x.conf`,
+    ]);
+    expect(found.map(({ help }) => help)).toEqual([
+      'Look into it on the host; no file of settings is that large.',
+      'Read the host as root.',
+    ]);
   });
 
   it('says what to do, each time', () => {

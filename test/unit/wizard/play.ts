@@ -1,21 +1,51 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { sysctlOrigins } from '../../../src/cli/diagnose.ts';
+import { planOf } from '../../../src/cli/plan-fleet.ts';
+import { diagnose } from '../../../src/diagnose/diagnose.ts';
+import { EVERYTHING } from '../../../src/diagnose/focus.ts';
+import { plainFleet } from '../../../src/fleet/fleet-file.ts';
+import { type HostPlan, PlanGroups } from '../../../src/fleet/host-plan.ts';
+import type { InventoryHost } from '../../../src/fleet/inventory.ts';
 import { parsePolicy } from '../../../src/plan/policy.ts';
 import { PLAIN } from '../../../src/report/style.ts';
 import { type SafeText, safe } from '../../../src/report/terminal-escape.ts';
+import { hostLimits } from '../../../src/snapshot/limits.ts';
 import { parseSnapshot } from '../../../src/snapshot/load-snapshot.ts';
 import type { Snapshot } from '../../../src/snapshot/snapshot.ts';
+import { type FleetHost, fleetHost } from '../../../src/wizard/fleet-host.ts';
 import type { Answer, Prompter, Question } from '../../../src/wizard/question.ts';
 import { type End, runWizard } from '../../../src/wizard/run-wizard.ts';
-import type { Done, Measured, SavedFile, Setting, Template, Work } from '../../../src/wizard/setting.ts';
+import type {
+  Done,
+  LostHost,
+  Measured,
+  SavedFile,
+  Setting,
+  Template,
+  Work,
+} from '../../../src/wizard/setting.ts';
 import { aHostUse, aUse } from '../needs/a-use.ts';
 
 const root = join(import.meta.dirname, '../../..');
 export const example = join(root, 'examples/snapshots/debian-12-systemd-252.json');
 
-export function exampleSnapshot(): Snapshot {
-  const loaded = parseSnapshot(readFileSync(example, 'utf8'));
+/** Hosts of the inventory, with the snapshots of what they are; null: it does not answer. */
+export const FLEET: readonly { readonly host: InventoryHost; readonly file: string | null }[] = [
+  { host: { name: 'web1', target: 'admin@web1', groups: ['web'] }, file: '' },
+  { host: { name: 'web2', target: 'admin@web2', groups: ['web'] }, file: '' },
+  { host: { name: 'db1', target: 'db1:2222', groups: ['db'] }, file: 'debian-13-systemd-257.json' },
+  { host: { name: 'db2', target: 'db2', groups: ['db'] }, file: null },
+];
+
+const snapshots = new Map<string, Snapshot>();
+
+export function exampleSnapshot(file = 'debian-12-systemd-252.json'): Snapshot {
+  const known = snapshots.get(file);
+  if (known !== undefined) return known;
+  const loaded = parseSnapshot(readFileSync(join(dirname(example), file), 'utf8'));
   if (!loaded.ok) throw new Error(loaded.message);
+  snapshots.set(file, loaded.snapshot);
   return loaded.snapshot;
 }
 
@@ -39,12 +69,30 @@ export interface Played {
   /** What was done to the world, in order. */
   readonly done: readonly string[];
   readonly saved: readonly SavedFile[];
+  /** Plans of fleets, as they were made. */
+  readonly planned: readonly HostPlan[];
 }
 
 export interface Surroundings extends Partial<Setting> {
   readonly snapshot?: Snapshot;
   /** How work of this kind fails. */
   readonly failing?: Readonly<Partial<Record<keyof Work, 'failed' | 'interrupted'>>>;
+}
+
+const fleets = new Map<Snapshot, readonly FleetHost[]>();
+
+/** The hosts of the inventory that answer; the first two are like this snapshot. */
+function fleetOf(snapshot: Snapshot): readonly FleetHost[] {
+  const known = fleets.get(snapshot);
+  if (known !== undefined) return known;
+  const hosts = FLEET.flatMap(({ host, file }): FleetHost[] => {
+    if (file === null) return [];
+    const read = file === '' ? snapshot : exampleSnapshot(file);
+    const diagnosis = diagnose(read, sysctlOrigins(read), EVERYTHING);
+    return [fleetHost(host, read, hostLimits(read), diagnosis, () => read)];
+  });
+  fleets.set(snapshot, hosts);
+  return hosts;
 }
 
 /** Runs the wizard with these answers. A function is asked for each answer in turn. */
@@ -56,6 +104,7 @@ export async function play(
   const shown: SafeText[] = [];
   const done: string[] = [];
   const saved: SavedFile[] = [];
+  const planned: HostPlan[] = [];
   const prompter: Prompter = {
     show: async (text) => {
       shown.push(text);
@@ -88,10 +137,23 @@ export async function play(
       style: () => PLAIN,
       rows: () => 24,
       here: 'here',
-      target: null,
+      given: null,
       saved: false,
       templates,
-      source: (target) => (target === 'local' ? [] : ['--target', target]),
+      source: (of) =>
+        typeof of === 'string'
+          ? of === 'local'
+            ? []
+            : ['--target', of]
+          : [
+              ...of.inventory.flatMap((one) => ['-i', one]),
+              ...(of.limit === null ? [] : ['--limit', of.limit]),
+            ],
+      likelyInventory: '',
+      inventoryAt: (name) =>
+        name === 'hosts.ini'
+          ? { ok: true, note: safe`There.` }
+          : { ok: false, problem: safe`No such inventory.` },
       fileAt: (path) => (path === '.' ? 'directory' : path === 'web.json' ? 'file' : 'none'),
       diagnosis: () => safe`DIAGNOSIS\n`,
       ...setting,
@@ -99,16 +161,50 @@ export async function play(
     prompter,
     {
       read: (target) => work('read', target, snapshot),
-      measure: (target, ms) => work('measure', `${target} ${ms}`, measured(snapshot, null)),
+      openInventory: (inventory) =>
+        work(
+          'openInventory',
+          inventory.join(' '),
+          plainFleet(
+            FLEET.map(({ host }) => host),
+            ['web', 'db'],
+          ),
+        ),
+      readFleet: ({ hosts }) => {
+        const read = fleetOf(snapshot).filter(({ host }) => hosts.some(({ name }) => name === host.name));
+        const lost = hosts
+          .filter(({ name }) => !read.some(({ host }) => host.name === name))
+          .map((host) => ({ host, failure: { kind: 'unreachable', message: 'It does not answer.' } }));
+        return work('readFleet', hosts.map(({ name }) => name).join(' '), { hosts: read, lost });
+      },
+      measure: (targets, ms) => work('measure', `${targets.join(' ')} ${ms}`, measured(snapshot, null)),
       load: (file) => work('load', file, measured(snapshot, file)),
+      planFleet: ({ picked, hosts, lost }, by) => {
+        const groups = new PlanGroups(picked.hosts.map(({ name }) => name));
+        const plans: HostPlan[] = [];
+        const without: LostHost[] = [];
+        for (const { host, snapshot } of hosts) {
+          const made = planOf(host, snapshot(), { policyOf: () => by.policy, profile: by.profile });
+          if (made.kind === 'failed') {
+            without.push({ host, failure: made.failure });
+            continue;
+          }
+          groups.add(host.name, made.plan.plan);
+          plans.push(made.plan);
+        }
+        planned.push(...plans);
+        const value = { plans, groups: groups.all(), lost: [...lost, ...without] };
+        return work('planFleet', String(hosts.length), value);
+      },
       apply: () => work('apply', '', 0),
+      rollOut: (_picked, { plans }) => work('rollOut', plans.map(({ name }) => name).join(' '), 0),
       save: (files) => {
         saved.push(...files);
         return work('save', files.map(({ path }) => path).join(' '), null);
       },
     },
   );
-  return { end, asked, shown, done, saved };
+  return { end, asked, shown, done, saved, planned };
 }
 
 /** What was measured: ci-runner.service ran into its limit at 128. */
@@ -123,9 +219,7 @@ function measured({ host }: Snapshot, file: string | null): Measured {
   };
   const text = `${JSON.stringify(profile)}\n`;
   const loaded = JSON.parse(text) as Measured['profile'];
-  const [first] = loaded.hosts;
-  if (first === undefined) throw new Error('no host');
-  return { profile: loaded, host: first, text, file };
+  return { profile: loaded, text, file };
 }
 
 function mutable<T>(value: T): T {

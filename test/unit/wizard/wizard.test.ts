@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
+import { planLine } from '../../../src/fleet/host-plan-file.ts';
 import { parsePolicy } from '../../../src/plan/policy.ts';
 import type { Question } from '../../../src/wizard/question.ts';
 import { runCli } from '../cli/run-cli.ts';
@@ -79,6 +80,74 @@ const PATHS: readonly (readonly [
     ['read local', 'apply', 'save ./-w.policy.yaml'],
     'apply --policy ./-w.policy.yaml --yes',
   ],
+  [
+    'looking at a fleet, and at one host of it',
+    ['fork', 'inventory', 'hosts.ini', 'all', 'one-host', 'db1', 'explain', 'batch.slice', 'quit'],
+    ['openInventory hosts.ini', 'readFleet web1 web2 db1 db2'],
+    'status --target db1:2222 --explain batch.slice',
+  ],
+  [
+    'leaving a fleet as it is',
+    ['look', 'inventory', 'hosts.ini', 'of db', 'quit'],
+    ['openInventory hosts.ini', 'readFleet db1 db2'],
+    'status -i hosts.ini --limit db',
+  ],
+  [
+    'a saved plan of a fleet',
+    [
+      ...['workload', 'inventory', 'hosts.ini', 'pattern', 'all:!db2', 'needs', 'template', 'default'],
+      ...[
+        'adjust 0',
+        '700',
+        'unit',
+        'api',
+        '600',
+        'reset',
+        'template',
+        'jvm',
+        'adjust 0',
+        '800',
+        'review',
+        'save',
+        'w',
+      ],
+    ],
+    [
+      ...['openInventory hosts.ini', 'readFleet web1 web2 db1', 'planFleet 3', 'planFleet 3', 'planFleet 3'],
+      ...['planFleet 3', 'planFleet 3', 'planFleet 3', 'save w.policy.yaml w.plan.ndjson'],
+    ],
+    'plan -i hosts.ini --limit all:!db2 --policy w.policy.yaml --out w.plan.ndjson',
+  ],
+  [
+    'a rollout as it is proposed',
+    ['fork', 'inventory', 'hosts.ini', 'of web', 'needs', 'template', 'default', 'review', 'rollout', 'go'],
+    ['openInventory hosts.ini', 'readFleet web1 web2', 'planFleet 2', 'rollOut web1 web2', 'save'],
+    'rollout -i hosts.ini --limit web --policy default --waves 1,10%,50%,100% --yes',
+  ],
+  [
+    'a rollout of what was measured, with every choice of its own',
+    [
+      ...['look', 'inventory', 'hosts.ini', 'of web', 'needs', 'duration', '30', 'review', 'rollout'],
+      ...[
+        'waves',
+        '1,100%',
+        'max-fail',
+        '5%',
+        'pause',
+        'bake',
+        '5m',
+        'on-failure',
+        'rollback-wave',
+        'go',
+        'w',
+      ],
+    ],
+    [
+      ...['openInventory hosts.ini', 'readFleet web1 web2', 'measure admin@web1 admin@web2 30000'],
+      ...['readFleet web1 web2', 'planFleet 2', 'rollOut web1 web2', 'save w.profile.json'],
+    ],
+    'rollout -i hosts.ini --limit web --policy default --profile w.profile.json --waves 1,100% --max-fail 5% --bake 5m --pause --on-failure rollback-wave --yes',
+  ],
 ];
 
 describe.each(PATHS)('%s', (_name, moves, done, command) => {
@@ -95,7 +164,7 @@ describe.each(PATHS)('%s', (_name, moves, done, command) => {
     for (let at = 0; at < moves.length; at++) {
       const played = await play([...moves.slice(0, at), CTRL_C]);
       expect(played.end).toEqual({ kind: 'cancelled' });
-      expect(played.done.filter((what) => /^(?:apply|save)/.test(what))).toEqual([]);
+      expect(played.done.filter((what) => /^(?:apply|rollOut|save)/.test(what))).toEqual([]);
     }
   });
 
@@ -116,7 +185,12 @@ describe.each(PATHS)('%s', (_name, moves, done, command) => {
 });
 
 const TEXTS: readonly (readonly [RegExp, readonly string[]])[] = [
+  [/^Hosts done/, ['1,50%', '2']],
+  [/^Hosts, by/, ['web', 'all:!db', 'db*']],
   [/^Host/, ['web1', 'bob@[::1]:22']],
+  [/^Inventory/, ['hosts.ini']],
+  [/^Which host/, ['web1', 'db1']],
+  [/failed hosts/, ['0', '10%']],
   [/unit/, ['api', 'user-1000.slice', 'batch.slice']],
   [/^Profile/, ['web.json']],
   [/^Limit/, ['512', '50%', 'infinity', '70000']],
@@ -157,7 +231,7 @@ describe('any way through', () => {
           const { end, shown, asked, done } = await play(roll, {
             snapshot,
             saved,
-            target: saved ? 'x' : null,
+            given: saved ? { kind: 'host', target: 'x' } : null,
           });
           const texts = asked.flatMap((question) => [
             question.message,
@@ -167,12 +241,13 @@ describe('any way through', () => {
           ]);
           for (const text of [...shown, ...texts])
             expect(text).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
-          if (end.kind === 'cancelled') expect(done.join()).not.toMatch(/apply|save/);
+          if (end.kind === 'cancelled') expect(done.join()).not.toMatch(/apply|rollOut|save/);
           if (!chosen.includes('apply')) expect(done).not.toContain('apply');
-          if (saved) expect(done.join()).not.toMatch(/apply|measure/);
+          if (!chosen.includes('go')) expect(done.join()).not.toContain('rollOut');
+          if (saved) expect(done.join()).not.toMatch(/apply|rollOut|measure/);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 80 },
     );
   });
 });
@@ -187,6 +262,14 @@ describe('work that fails', () => {
       ['fork', 'local', 'needs', 'template', 'jvm', 'review', 'apply'],
       'What is to be done with this plan?',
     ],
+    ['openInventory', ['fork', 'inventory', 'hosts.ini'], 'Inventory:'],
+    ['readFleet', ['fork', 'inventory', 'hosts.ini', 'all'], 'Which hosts?'],
+    ['planFleet', ['fork', 'inventory', 'hosts.ini', 'all', 'needs', 'template', 'jvm'], 'Which template?'],
+    [
+      'rollOut',
+      [...['fork', 'inventory', 'hosts.ini', 'all', 'needs', 'template', 'jvm', 'review', 'rollout'], 'go'],
+      'How is it to go?',
+    ],
     ['save', ['fork', 'local', 'needs', 'template', 'jvm', 'review', 'save', 'w'], 'Save under which name?'],
   ] as const)('%s: asks again what led to it', async (what, moves, message) => {
     const failed = await play(moves, { failing: { [what]: 'failed' } });
@@ -195,6 +278,50 @@ describe('work that fails', () => {
     const interrupted = await play(moves, { failing: { [what]: 'interrupted' } });
     expect(interrupted.asked).toHaveLength(moves.length);
     expect(interrupted.end).toEqual({ kind: 'cancelled' });
+  });
+});
+
+describe('a fleet', () => {
+  const fleet = ['fork', 'inventory', 'hosts.ini', 'all'];
+  const values = [...fleet, 'needs', 'template', 'default'];
+
+  it('shows each host by its tightest limit, what rejected forks, and who does not answer', async () => {
+    const { shown } = await play(fleet);
+    const screen = shown.at(-1) ?? '';
+    expect(screen).toMatch(/^web1 +\[#+\.\] +96% .* user-1000\.slice$/m);
+    expect(screen).toContain('1 host could not be read:\n  db2: It does not answer.');
+    expect(screen).toContain('web2: ci-runner.service ');
+  });
+
+  it('shows what hosts have in common once, and judges a value on those that use most', async () => {
+    const { shown, asked } = await play([...values, 'adjust 0']);
+    expect(shown.at(-1)).toMatch(/ci-runner\.service\n {2}128 -> 320 on 3 hosts: web1, web2, db1\n/);
+    const question = asked.at(-1);
+    if (question?.kind !== 'text') throw new Error('nothing is typed here');
+    const checked = question.check('700');
+    expect(checked.ok && checked.note).toMatch(/^On web1: 256 -> 700\.\nHeadroom 444/);
+    expect(checked.ok && checked.note).toContain('Capacity: ');
+  });
+
+  it('says what a rollout does before it asks', async () => {
+    const { shown } = await play([...values, 'review', 'rollout', 'pause']);
+    const screen = (shown.at(-1) ?? '').replaceAll('\n', ' ');
+    expect(screen).toMatch(/^\d waves: 1 \(web1\), then 1/);
+    expect(screen).toContain('Then you are asked whether to go on.');
+    // It is more than what is put up with.
+    expect(screen).toContain('1 host could not be planned');
+  });
+
+  it('is planned to the same lines by the command at the end', async () => {
+    const { saved, planned } = await play([...values, 'review', 'save', 'w']);
+    const text = saved.find(({ path }) => path === 'w.plan.ndjson')?.text ?? '';
+    expect(text.split('\n')[0]).toContain('"hosts":["web1","web2","db1","db2"]');
+    expect(text.replace(/^.*\n/, '')).toBe(planned.map(planLine).join(''));
+    expect(planned.map(({ name, plan }) => [name, plan.target])).toEqual([
+      ['web1', 'admin@web1'],
+      ['web2', 'admin@web2'],
+      ['db1', 'db1:2222'],
+    ]);
   });
 });
 
@@ -207,6 +334,9 @@ describe('what is typed', () => {
     return checked.ok ? null : checked.problem;
   };
   const values = ['fork', 'local', 'needs', 'template', 'default'];
+  const fleet = ['fork', 'inventory', 'hosts.ini'];
+  const fleetValues = [...fleet, 'all', 'needs', 'template', 'default'];
+  const rollout = [...fleetValues, 'review', 'rollout'];
 
   it.each([
     ['a host', ['fork', 'ssh'], 'web 1\x1b', /has a character no host name has/],
@@ -215,6 +345,23 @@ describe('what is typed', () => {
     ['a directory for a file', ['fork', 'local', 'needs', 'profile'], '.', /is a directory/],
     ['a limit', [...values, 'adjust 0'], 'many', /must be a number of tasks/],
     ['a limit below use', [...values, 'adjust 0'], '100', /256 tasks were in use/],
+    ['an inventory', ['fork', 'inventory'], 'none', /No such inventory/],
+    ['a pattern', [...fleet, 'pattern'], 'webb', /did you mean web\?$/],
+    [
+      'a host of a fleet',
+      [...fleet, 'all', 'one-host'],
+      'web3',
+      /No host web3 was read; did you mean web1\?/,
+    ],
+    [
+      'a limit below the use of any host',
+      [...fleetValues, 'adjust 0'],
+      '100',
+      /^web1: .*256 tasks were in use/,
+    ],
+    ['a limit of a fleet', [...fleetValues, 'adjust 0'], 'many', /must be a number of tasks/],
+    ['waves', [...rollout, 'waves'], '1,ten', /Counts or shares/],
+    ['failed hosts', [...rollout, 'max-fail'], 'some', /A count such as/],
     ['a name of files', [...values, 'review', 'save'], 'no/where/x', /There is no directory no\/where/],
   ])('%s is judged before it is taken', async (_what, moves, text, message) => {
     const found = await problem(moves, text);
@@ -270,7 +417,7 @@ describe('the command', () => {
     const played = await play(
       ['fork', 'needs', ...moves.map((move) => (move === 'web.json' ? profile : move)), stem],
       {
-        target: example,
+        given: { kind: 'host', target: example },
         saved: true,
         source: () => source,
         fileAt: (path) => (path === dir ? 'directory' : path === profile ? 'file' : 'none'),
