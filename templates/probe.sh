@@ -375,7 +375,7 @@ find_directories() {
   done
   # As named and as they are: a link to one of them leads nowhere new.
   listed=$directories
-  patterns=/etc/sysctl.conf
+  patterns=/etc/sysctl.conf$nl/etc/tasksctl/record.sh$nl/etc/tasksctl/sampler.sh
   for directory in /etc/security /usr/etc/security; do
     patterns="$patterns$nl$directory/limits.conf$nl$directory/limits.d/*"
   done
@@ -446,6 +446,8 @@ sort_rows() {
     case $name in
       # Made by programs, and by the thousand where there are containers.
       /run/systemd/transient/*) ;;
+      # Of the recorder that tasksctl installs.
+      /etc/tasksctl/* | */tasksctl-recorder.*) always=$always$nl$name ;;
       */systemd/logind.conf | */systemd/system.conf | */systemd/user.conf | */systemd/*.conf.d/* | \
         /etc/systemd/*.d/* | /run/systemd/*.d/*) always=$always$nl$name ;;
     esac

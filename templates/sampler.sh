@@ -1,4 +1,5 @@
 #!/bin/sh
+# tasksctl's sampler, and part of tasksctl's recorder.
 # Writes how many tasks each unit has, again and again, to standard output as frames:
 #   tasksctl-sampler 1
 #   @NAME LENGTH

@@ -30,6 +30,7 @@ umask 077
 
 home=/var/lib/tasksctl
 runs=$home/runs
+samples=/var/lib/tasksctl-recorder
 volatile=/run/tasksctl
 locks=$volatile/lock
 units=/etc/systemd/system
@@ -692,10 +693,46 @@ do_step() { # class N word...
     write_kernel "$1" "$2" || off activation "cannot write $2 to $1"
     return 0
   fi
+  [ "$step_class" != recorder ] || note_recorder
   step_said=$(limited "$act_seconds" "$@" 2>&1)
   step_status=$?
+  # What does not run may be unknown to systemd; whether it runs is read back.
+  case $step_class:$2 in recorder:stop) step_status=0 ;; esac
   if [ "$step_status" = 137 ]; then step_said="no end within $act_seconds s${step_said:+; $step_said}"; fi
   [ "$step_status" = 0 ] || off activation "step $step_n, $*: exit status $step_status${step_said:+: $step_said}"
+}
+
+# Whether the recorder runs, for the way back.
+note_recorder() {
+  [ ! -f "$run/recorder" ] || return 0
+  recorder_state >"$run/recorder" && flush "$run/recorder" || off no-space "$run"
+}
+
+recorder_state() {
+  if limited "$ask_seconds" systemctl is-active --quiet tasksctl-recorder.timer 2>/dev/null; then
+    printf 'on\n'
+  else
+    printf 'off\n'
+  fi
+}
+
+# Nothing was done to it where nothing was noted.
+undo_recorder() {
+  recorder_was=$(read_word "$run/recorder")
+  [ -n "$recorder_was" ] || return 0
+  limited "$act_seconds" systemctl daemon-reload >/dev/null 2>&1 || :
+  case $recorder_was in
+    on) limited "$act_seconds" systemctl restart tasksctl-recorder.timer >/dev/null 2>&1 || : ;;
+    off) limited "$act_seconds" systemctl stop tasksctl-recorder.timer tasksctl-recorder.service >/dev/null 2>&1 || : ;;
+  esac
+  [ "$(recorder_state)" = "$recorder_was" ] || problem "tasksctl-recorder.timer is not $recorder_was as it was"
+}
+
+# Where the recorder is not, what it recorded is not either, nor the directories that were made for it.
+sweep_recorder() {
+  [ -f "$run/recorder" ] && [ ! -e "$units/tasksctl-recorder.service" ] || return 0
+  rm -rf -- "$samples" || problem "cannot remove $samples"
+  rmdir -- /etc/tasksctl "$units/timers.target.d" 2>/dev/null || :
 }
 
 # A cgroup that is gone has nothing to limit.
@@ -712,6 +749,7 @@ undo_step() { # class N word...
     reload | restart)
       undo_said=$(limited "$act_seconds" "$@" 2>&1) || problem "$* failed: $undo_said"
       ;;
+    recorder) undo_recorder ;;
   esac
 }
 
@@ -792,6 +830,11 @@ judge_change() { # N kind name wanted from until must
       judge_units "$@"
       ;;
     unseen) pending=$3 ;;
+    recorder)
+      judge_found=$(recorder_state)
+      frame "$3" reading "$1" - "$judge_found"
+      if [ "$judge_found" = "$4" ]; then enforced=1; else miss "$7" "$3" "$3 is $judge_found, not $4"; fi
+      ;;
     *) judge_units "$@" ;;
   esac
   if [ -n "$pending" ]; then
@@ -888,6 +931,7 @@ restore_file() { # N path before after mode
   elif [ -f "$old" ]; then
     mv -f -- "$old" "$2" || problem "cannot restore $2"
   else
+    [ -d "${2%/*}" ] || (umask 022 && mkdir -p -- "${2%/*}")
     cp -a -- "$run/backup/$1" "$new" && flush "$new" &&
       mv -f -- "$new" "$2" || problem "cannot restore $2 from $run/backup/$1"
   fi
@@ -975,6 +1019,7 @@ restore() { # state-on-the-way state-at-the-end
   if [ -z "$problems" ]; then disarm_boot; fi
   remove_created
   each_step undo_step
+  sweep_recorder
   restore_kernel
   if [ -z "$problems" ]; then
     disarm_timer
@@ -1007,6 +1052,7 @@ remove_run() { # run id
 # After the commit point: what was only there for the way back goes.
 tidy() {
   each_file remove_temporary
+  sweep_recorder
   disarm_boot
   if [ -z "$problems" ]; then
     disarm_timer

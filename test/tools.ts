@@ -23,5 +23,6 @@ export const SSHD = oneOf('/usr/sbin/sshd', '/usr/local/sbin/sshd');
 export const TMUX = '/usr/bin/tmux';
 export const CHROMIUM = '/usr/bin/chromium';
 export const SETFATTR = '/usr/bin/setfattr';
+export const LESS = '/usr/bin/less';
 /** Debian has it in /usr/bin. */
 export const PROMTOOL = oneOf('/usr/local/bin/promtool', '/usr/bin/promtool');

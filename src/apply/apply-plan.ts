@@ -1,5 +1,6 @@
 import { readTemplate } from '../host/template.ts';
 import type { HostError, RunResult, Transport } from '../host/transport.ts';
+import { recorderFiles } from '../measure/recorder-files.ts';
 import type { Plan } from '../plan/plan.ts';
 import { parseTransaction, type Refusal, type TransactionReport } from './parse-transaction.ts';
 import type { RunId } from './run-id.ts';
@@ -110,6 +111,7 @@ export async function applyPlan(plan: Plan, options: ApplyOptions): Promise<Appl
       deadMan: options.deadMan,
       deadManSeconds: options.deadManSeconds,
       mode: options.check ? 'check' : 'apply',
+      recorder: recorderFiles(),
     },
     readTemplate('transaction.sh'),
   );

@@ -1,14 +1,9 @@
 import { createHash } from 'node:crypto';
+import type { RecorderFile } from '../measure/recorder-files.ts';
 import { stepsInOrder } from '../plan/activation.ts';
 import type { Change, Plan, PlannedFile } from '../plan/plan.ts';
-import {
-  isAllowedFile,
-  isCgroupPath,
-  isUnitName,
-  propertyUnit,
-  type StepClass,
-  stepClass,
-} from './allowed.ts';
+import { RECORDER_TIMER } from '../plan/recorder.ts';
+import { fileFault, isCgroupPath, isUnitName, propertyUnit, type StepClass, stepClass } from './allowed.ts';
 import { changedFiles, printAfter, printBefore } from './changed-files.ts';
 import type { RunRecord } from './run-record.ts';
 import { shellBytes, shellWord } from './shell-data.ts';
@@ -37,6 +32,8 @@ export interface TransactionOptions {
   readonly deadMan: boolean;
   readonly deadManSeconds: number;
   readonly mode: 'apply' | 'check';
+  /** The recorder's files, should the plan be about it. */
+  readonly recorder?: readonly RecorderFile[];
 }
 
 export type Transaction =
@@ -56,7 +53,7 @@ export type Transaction =
  * and time come in with the record.
  */
 export function transactionScript(plan: Plan, options: TransactionOptions, template: string): Transaction {
-  const refused = reasonToRefuse(plan);
+  const refused = reasonToRefuse(plan, options.recorder ?? []);
   if (refused !== null) return { kind: 'refused', ...refused };
 
   const confirm = options.deadMan && plan.changes.some(mayLockOut);
@@ -91,6 +88,8 @@ export function mayLockOut(change: Change): boolean {
     case 'user-default':
     case 'sysctl':
       return true;
+    case 'recorder':
+      return false;
     case 'manager-default':
       return limit.manager === 'system';
     case 'cgroup':
@@ -106,10 +105,12 @@ export function mayLockOut(change: Change): boolean {
   }
 }
 
-function reasonToRefuse(plan: Plan): { reason: 'plan-unsafe' | 'plan-damaged'; detail: string } | null {
+function reasonToRefuse(
+  plan: Plan,
+  recorder: readonly RecorderFile[],
+): { reason: 'plan-unsafe' | 'plan-damaged'; detail: string } | null {
   const seen = new Set<string>();
   for (const file of plan.files) {
-    if (!isAllowedFile(file.path)) return { reason: 'plan-unsafe', detail: `it writes ${file.path}` };
     if (seen.has(file.path)) return { reason: 'plan-damaged', detail: `it has ${file.path} twice` };
     seen.add(file.path);
     for (const side of [file.before, file.after]) {
@@ -117,6 +118,8 @@ function reasonToRefuse(plan: Plan): { reason: 'plan-unsafe' | 'plan-damaged'; d
         return { reason: 'plan-damaged', detail: `the content of ${file.path} is not what its sha256 says` };
       }
     }
+    const fault = fileFault(file, recorder);
+    if (fault !== null) return { reason: 'plan-unsafe', detail: fault };
   }
   for (const change of plan.changes) {
     const { limit, to } = change;
@@ -126,7 +129,8 @@ function reasonToRefuse(plan: Plan): { reason: 'plan-unsafe' | 'plan-damaged'; d
     if (limit.kind === 'cgroup' && !isCgroupPath(limit.path)) {
       return { reason: 'plan-unsafe', detail: `it names the cgroup ${limit.path}` };
     }
-    if (!/^(?:[0-9]{1,20}|infinity)$/.test(to.count)) {
+    const count = limit.kind === 'recorder' ? /^o(?:n|ff)$/ : /^(?:[0-9]{1,20}|infinity)$/;
+    if (!count.test(to.count)) {
       return { reason: 'plan-damaged', detail: `${to.count} is no number of tasks` };
     }
     for (const { command } of change.activation.steps) {
@@ -216,6 +220,8 @@ function changeWords(change: Change, i: number): string[] {
       return words('cgroup', limit.path);
     case 'sysctl':
       return words('sysctl', sysctlFile(limit.name));
+    case 'recorder':
+      return words('recorder', RECORDER_TIMER);
     case 'user-default':
       return usesUserSliceDropIn(change) ? words('user-preview', NOBODYS_SLICE) : words('user-logind', '');
     case 'manager-default':

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Change, Plan } from '../plan/plan.ts';
+import { RECORDER_SERVICE } from '../plan/recorder.ts';
 import type { HostLimits, UnitLimit } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { TaskCount } from '../systemd/tasks-max.ts';
@@ -77,6 +78,13 @@ function standingOf(change: Change, limits: HostLimits, rebooted: boolean): Stan
       return String(found) === change.to.count
         ? { kind: 'holds', enforced: 1 }
         : lost(`${limit.name} is ${found ?? 'unknown'}`);
+    }
+    case 'recorder': {
+      const service = limits.units.find(({ name }) => name === RECORDER_SERVICE);
+      const records = service?.active === true;
+      return change.to.count === 'off' && records
+        ? lost(`${RECORDER_SERVICE} still runs`)
+        : { kind: 'holds', enforced: records ? 1 : 0 };
     }
     case 'cgroup': {
       const row = limits.units.find(({ cgroup }) => cgroup === limit.path);

@@ -4,6 +4,7 @@ import { REBOOT_CONNECT_SECONDS, REBOOT_TIMEOUT_MS, rebootHost } from '../apply/
 import { makeRunId } from '../apply/run-id.ts';
 import { DEAD_MAN_SECONDS, KEEP_DAYS } from '../apply/transaction.ts';
 import type { Transport } from '../host/transport.ts';
+import { recorderFiles } from '../measure/recorder-files.ts';
 import { fileDiff } from '../plan/file-diff.ts';
 import { type Plan, planSchema } from '../plan/plan.ts';
 import { planHost } from '../plan/plan-host.ts';
@@ -20,7 +21,6 @@ import { type Failed, failed, type Outcome } from './failure.ts';
 import { operatorName } from './operator.ts';
 import type { HostOptions, OutputOptions } from './options.ts';
 import { readPolicy } from './plan.ts';
-import { Progress } from './progress.ts';
 import { readText } from './read-file.ts';
 import { readHost } from './read-host.ts';
 import { readMeasured, useOfHost } from './read-profiles.ts';
@@ -94,7 +94,7 @@ export async function applyShown(
   const agreed = await agree(console, plan, options);
   if (agreed !== 'yes') return agreed;
 
-  const progress = new Progress(console.io, safe`Applying to ${escapeText(plan.target)}`);
+  const progress = console.progress(safe`Applying to ${escapeText(plan.target)}`);
   const connect = connector(console, { ...options, target: plan.target }, progress);
   let result: ApplyResult;
   try {
@@ -168,7 +168,7 @@ async function makePlan(console: Console, options: ApplyCommandOptions, open: Tr
   if (source.kind === 'failed') return source;
   const use = useOfHost(read.measured, source.snapshot);
   if (use.kind === 'failed') return use;
-  return { kind: 'ok', plan: planHost(source.snapshot, wish.policy, use.host) };
+  return { kind: 'ok', plan: planHost(source.snapshot, wish.policy, use.host, recorderFiles()) };
 }
 
 async function loadPlan(console: Console, options: ApplyCommandOptions): Promise<Loaded> {
@@ -224,7 +224,7 @@ async function rebootAndVerify(
   result: ApplyResult & { kind: 'applied' | 'unchanged' },
 ): Promise<Outcome> {
   if (!console.json) await write(console.io.stderr, applyText(plan, result, console.style));
-  const progress = new Progress(console.io, safe`Rebooting ${escapeText(plan.target)}`);
+  const progress = console.progress(safe`Rebooting ${escapeText(plan.target)}`);
   const timeout = Math.min(options.timeout, REBOOT_CONNECT_SECONDS);
   const connect = connector(console, { ...options, target: plan.target, timeout }, progress);
   try {

@@ -30,10 +30,7 @@ export function connector(
       client: options.transport,
       connectTimeoutMs: options.timeout * 1000,
       acceptNew: options.acceptNew === true,
-      warn: (message) => {
-        progress.pause();
-        void console.notice('warning', escapeText(message)).then(() => progress.resume());
-      },
+      warn: (message) => void console.notice('warning', escapeText(message)),
       ...(signal === undefined ? {} : { signal }),
       ...(options.sshConfig === undefined ? {} : { configFile: options.sshConfig }),
       ...(ask === undefined

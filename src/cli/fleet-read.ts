@@ -4,17 +4,16 @@ import { diagnoseJson } from '../report/diagnose-json.ts';
 import { fleetDiagnosisLine, fleetStatusLine } from '../report/fleet-line.ts';
 import { byLeastHeadroom, selectUnits, type UnitFilter } from '../report/select-units.ts';
 import { statusJson } from '../report/status-json.ts';
-import { escapeJson, type SafeText, safe } from '../report/terminal-escape.ts';
+import { escapeJson, type SafeText } from '../report/terminal-escape.ts';
 import { hostLimits } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Console } from './console.ts';
 import { sysctlOrigins } from './diagnose.ts';
 import { EXIT } from './exit-code.ts';
-import { failed, type Outcome } from './failure.ts';
+import { type Failed, failed, type Outcome } from './failure.ts';
 import { hostsOf } from './inventory.ts';
 import type { FleetOptions } from './options.ts';
 import { readFleet } from './read-fleet.ts';
-import { write } from './terminal.ts';
 
 /** `tasksctl status --inventory`: a line for each host as it is read, or with --json a document each. */
 export function fleetStatus(console: Console, options: FleetOptions, filter: UnitFilter): Promise<Outcome> {
@@ -49,19 +48,17 @@ async function eachLine(
 ): Promise<Outcome> {
   const found = await hostsOf(console, options);
   if (found.kind === 'failed') return found;
-  let output: string | null = null;
+  let output: Failed | null = null;
   const lost = await readFleet(console, found.hosts, options, async ({ name }, snapshot) => {
-    output ??= await write(console.io.stdout, safe`${line(snapshot, name)}\n`);
+    output ??= await console.resultLine(line(snapshot, name));
     return null;
   });
   if (console.io.signal.aborted) return failed({ kind: 'aborted', message: 'Interrupted.' });
-  if (output !== null) {
-    return failed({ kind: 'output-failed', message: `Cannot write to standard output: ${output}` });
-  }
+  if (output !== null) return output;
   if (console.json) {
     for (const { host, failure } of lost) {
       const document = { schema: 'tasksctl/error/1', ...failure };
-      await write(console.io.stdout, safe`${jsonLine(host.name, document)}\n`);
+      await console.resultLine(jsonLine(host.name, document));
     }
   }
   return { kind: 'exit', code: lost.length > 0 ? EXIT.someHostsFailed : EXIT.done };

@@ -15,7 +15,7 @@ import { type Failure, failed, type Outcome } from './failure.ts';
 import { hostsOf } from './inventory.ts';
 import { type Followed, LiveView } from './live-view.ts';
 import type { HostOptions, HostsOptions, InventoryOptions, OutputOptions } from './options.ts';
-import { Progress } from './progress.ts';
+import type { Progress } from './progress.ts';
 import { writeResult } from './write-file.ts';
 
 /** What is sampled, where and for how long. */
@@ -69,7 +69,7 @@ export async function measureHosts(
     }),
   );
   // A password may be asked for until all are connected; nothing may be drawn over the question.
-  const progress = new Progress(console.io, safe`Connecting`);
+  const progress = console.progress(safe`Connecting`);
   const view = new LiveView(console, measurements, interrupt);
   const connected = (): void => {
     if (measurements.some(({ state }) => state === 'connecting')) return;

@@ -7,6 +7,8 @@ import type { ColorWish } from './terminal.ts';
 export interface OutputOptions {
   readonly json?: true;
   readonly color: ColorWish | boolean;
+  /** Long results may go through a pager; undefined on commands that ask questions. */
+  readonly pager?: boolean;
 }
 
 /** Options of how hosts are reached. */
@@ -53,6 +55,11 @@ export const DEFAULT_FORKS = 32;
 
 export function addOutputOptions(command: Command): Command {
   return addColorOptions(command.option('--json', 'print JSON for programs; errors are JSON on stderr then'));
+}
+
+/** The same for a command that only shows something. */
+export function addShownOptions(command: Command): Command {
+  return addOutputOptions(command).option('--no-pager', 'do not show long output by a pager');
 }
 
 export function addColorOptions(command: Command): Command {

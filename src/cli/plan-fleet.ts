@@ -2,6 +2,7 @@ import type { Fleet } from '../fleet/fleet-file.ts';
 import { baselineOf, type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
 import type { Profile } from '../measure/profile.ts';
+import { recorderFiles } from '../measure/recorder-files.ts';
 import { planHost } from '../plan/plan-host.ts';
 import { hostLimits } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -78,7 +79,7 @@ export function planOf(
       name,
       groups: [...groups],
       // Where an alias of an inventory is, only the inventory knows: the plan is of the target.
-      plan: { ...planHost(snapshot, policyOf(name), use?.host ?? null), target },
+      plan: { ...planHost(snapshot, policyOf(name), use?.host ?? null, recorderFiles()), target },
       before: baselineOf(snapshot, hostLimits(snapshot)),
     },
   };

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { packageRoot } from '../host/package-root.ts';
+import { recorderFiles } from '../measure/recorder-files.ts';
 import { fileDiff } from '../plan/file-diff.ts';
 import { nearestName } from '../plan/nearest-name.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -46,7 +47,7 @@ export async function plan(console: Console, options: PlanOptions): Promise<Outc
   await notePartialData(console, source.snapshot);
   const use = useOfHost(read.measured, source.snapshot);
   if (use.kind === 'failed') return use;
-  const made = planHost(source.snapshot, wish.policy, use.host);
+  const made = planHost(source.snapshot, wish.policy, use.host, recorderFiles());
 
   if (options.out !== undefined) {
     const failure = await writeResult(options.out, escapeJson(`${JSON.stringify(made, null, 2)}\n`));

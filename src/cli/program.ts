@@ -15,6 +15,7 @@ import {
   addHostOptions,
   addHostsOptions,
   addOutputOptions,
+  addShownOptions,
   addSourceOptions,
   amount,
   amounts,
@@ -210,7 +211,7 @@ function defineStatus(program: Command, run: Run): void {
         'all about the limit of one unit: every assignment, and what wins',
       ).conflicts(['unit', 'over', 'all', 'tree']),
     );
-  addOutputOptions(addFleetOptions(addSourceOptions(command)))
+  addShownOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(
       'after',
       `
@@ -253,7 +254,7 @@ function defineDiagnose(program: Command, run: Run): void {
         'what was collected on a host: an unpacked sosreport or supportconfig, or logs',
       ).conflicts(['target', 'transport', 'sshConfig', 'acceptNew', 'timeout', 'snapshot', 'pid']),
     );
-  addOutputOptions(addFleetOptions(addSourceOptions(command)))
+  addShownOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(
       'after',
       `
@@ -310,7 +311,7 @@ function definePlan(program: Command, run: Run): void {
     .option('--detailed-exitcode', 'exit 0: no change, 2: changes pending, 4: something was refused')
     .option('--no-diff', 'leave out the differences of the files')
     .option('-v, --verbose', 'every limit that stays as it is, and notes');
-  addOutputOptions(addFleetOptions(addSourceOptions(command)))
+  addShownOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(
       'after',
       `
@@ -509,7 +510,7 @@ function defineRuns(program: Command, run: Run): void {
     .command('runs')
     .summary('list what was applied to a host, or show one run')
     .argument('[run]', 'show this one in full');
-  addOutputOptions(addHostOptions(command))
+  addShownOptions(addHostOptions(command))
     .addHelpText(
       'after',
       `
@@ -530,7 +531,7 @@ function defineVerify(program: Command, run: Run): void {
       'Reads the host and compares it with what a run wanted: files, systemd, and what the kernel enforces. What was pending is closed once it holds. Exits 0 if everything holds, 2 if something is still pending, 1 if something did not hold.',
     )
     .argument('[run]', 'its name; the newest that is in place if left out');
-  addOutputOptions(addHostOptions(command))
+  addShownOptions(addHostOptions(command))
     .addHelpText(
       'after',
       `
@@ -566,7 +567,7 @@ function defineMeasure(program: Command, run: Run): void {
         'fetch what the recorder on the hosts has written, and measure nothing',
       ).conflicts(['duration', 'interval']),
     );
-  addOutputOptions(addFleetOptions(addHostsOptions(command)))
+  addShownOptions(addFleetOptions(addHostsOptions(command)))
     .addHelpText(
       'after',
       `
@@ -598,7 +599,7 @@ function defineRecommend(program: Command, run: Run): void {
     )
     .option('-u, --unit <glob>', 'only units of this name; may be repeated', collect, [])
     .option('-e, --explain', 'print the arithmetic of each (always, with --unit)');
-  addOutputOptions(command)
+  addShownOptions(command)
     .addHelpText(
       'after',
       `
@@ -632,7 +633,7 @@ function defineBacktest(program: Command, run: Run): void {
     .option('--snapshot <file>', 'limits as they are in a saved snapshot')
     .option('-l, --limit <unit=tasks>', 'a limit as given; may be repeated', unitLimit, [])
     .option('-u, --unit <glob>', 'only units of this name, each in a row; may be repeated', collect, []);
-  addOutputOptions(command)
+  addShownOptions(command)
     .addHelpText(
       'after',
       `
@@ -665,7 +666,7 @@ function defineReport(program: Command, run: Run): void {
     .option('--junit <file>', 'findings, for CI: errors are failures')
     .option('--sarif <file>', 'findings, for code scanning')
     .option('--prometheus <file>', "metrics of one host, for node_exporter's textfile collector");
-  addOutputOptions(addFleetOptions(addHostsOptions(command)))
+  addShownOptions(addFleetOptions(addHostsOptions(command)))
     .addHelpText(
       'after',
       `
@@ -691,7 +692,7 @@ function defineLint(program: Command, run: Run): void {
     .description(
       "Checks a host's files: values systemd ignores, wrong sections and directories, settings that a later file overrides. Exits 1 if there are errors; warnings and notes do not count.",
     );
-  addOutputOptions(addSourceOptions(command))
+  addShownOptions(addSourceOptions(command))
     .addHelpText(
       'after',
       `

@@ -1,14 +1,13 @@
 import { eachHost } from '../fleet/each-host.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
-import { escapeText, type SafeText, safe } from '../report/terminal-escape.ts';
+import { escapeText, safe } from '../report/terminal-escape.ts';
 import { readSnapshot } from '../snapshot/read-snapshot.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { connector } from './connector.ts';
 import type { Console } from './console.ts';
 import type { Failure } from './failure.ts';
 import type { FleetOptions } from './options.ts';
-import { Progress } from './progress.ts';
-import { write } from './terminal.ts';
+import type { Progress } from './progress.ts';
 
 /** A host that is not in the result, and why. */
 export interface LostHost {
@@ -29,15 +28,16 @@ export async function readFleet(
   const { signal } = console.io;
   const lost: LostHost[] = [];
   let ended = 0;
-  const progress = new Progress(console.io, () => safe`Reading: ${ended} of ${hosts.length} hosts`);
+  const progress = console.progress(() => safe`Reading: ${ended} of ${hosts.length} hosts`);
   const lose = async (host: InventoryHost, failure: Failure): Promise<void> => {
     lost.push({ host, failure });
-    if (console.json || signal.aborted) return;
-    await tell(
-      console,
-      progress,
-      safe`${console.errorStyle.red(escapeText(host.name))}: ${escapeText(failure.message)}`,
-    );
+    if (signal.aborted) return;
+    const name = console.errorStyle.red(escapeText(host.name));
+    // Most messages begin with the target, which often is the name.
+    const told = failure.message.startsWith(`${host.name}: `)
+      ? failure.message.slice(host.name.length + 2)
+      : failure.message;
+    await console.aside(safe`${name}: ${escapeText(told)}\n`);
   };
   try {
     await eachHost(hosts, { forks: options.forks, stop: () => signal.aborted }, async (host) => {
@@ -50,13 +50,6 @@ export async function readFleet(
     progress.pause();
   }
   return lost.sort((a, b) => hosts.indexOf(a.host) - hosts.indexOf(b.host));
-}
-
-/** A line on standard error, above the line of progress. */
-export async function tell(console: Console, progress: Progress, line: SafeText): Promise<void> {
-  progress.pause();
-  await write(console.io.stderr, safe`${line}\n`);
-  progress.resume();
 }
 
 async function readOne(

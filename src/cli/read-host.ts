@@ -5,7 +5,6 @@ import { connector } from './connector.ts';
 import type { Console } from './console.ts';
 import { failed } from './failure.ts';
 import type { HostOptions } from './options.ts';
-import { Progress } from './progress.ts';
 import type { Source } from './read-source.ts';
 
 export interface Reading {
@@ -25,7 +24,7 @@ export async function readHost(
 ): Promise<Source> {
   const { signal } = console.io;
   const timeoutMs = options.timeout * 1000;
-  const progress = new Progress(console.io, safe`Reading ${escapeText(options.target)}`);
+  const progress = console.progress(safe`Reading ${escapeText(options.target)}`);
   try {
     const connected = await connector(console, options, progress, signal)();
     if (!connected.ok) return failed(connected.error);

@@ -1,10 +1,13 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import { runRecordSchema } from '../apply/run-record.ts';
+import { hostPlanSchema, PlanGroups } from '../fleet/host-plan.ts';
+import { fleetOrderSchema } from '../fleet/host-plan-file.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
+import { parseJournal } from '../fleet/journal.ts';
 import { parseProfile, type Trace } from '../measure/load-profile.ts';
 import { EMPTY_PROFILE, mergeProfiles } from '../measure/merge-profiles.ts';
 import { fileDiff } from '../plan/file-diff.ts';
-import { planSchema } from '../plan/plan.ts';
+import { type Plan, planSchema } from '../plan/plan.ts';
 import { applySchema, rollbackSchema, runsSchema, verifySchema } from '../report/apply-json.ts';
 import { plural } from '../report/diagnostic-text.ts';
 import { type HostReport, hostReport } from '../report/host-report.ts';
@@ -14,7 +17,7 @@ import { junitReport } from '../report/junit-report.ts';
 import { markdownReport } from '../report/markdown-report.ts';
 import { prometheusReport } from '../report/prometheus-report.ts';
 import type { PlanReport, Report } from '../report/report.ts';
-import { rolloutSchema } from '../report/rollout-json.ts';
+import { fleetPlanSchema, rolloutSchema } from '../report/rollout-json.ts';
 import { type RunDocument, runEvents } from '../report/run-events.ts';
 import { sarifReport } from '../report/sarif-report.ts';
 import { escapeText, join, type SafeText, safe } from '../report/terminal-escape.ts';
@@ -28,7 +31,6 @@ import type { HostsOptions, InventoryOptions, OutputOptions } from './options.ts
 import { readText } from './read-file.ts';
 import { notePartialData } from './read-source.ts';
 import { reportPage } from './report-page.ts';
-import type { Io } from './terminal.ts';
 import { writeResult } from './write-file.ts';
 
 export interface ReportOptions extends HostsOptions, InventoryOptions, OutputOptions {
@@ -60,7 +62,7 @@ export async function report(console: Console, options: ReportOptions): Promise<
   }
   const collected = new Collected();
   for (const path of options.files) {
-    const failure = await collected.file(path, console.io);
+    const failure = await collected.file(path, console);
     if (failure !== null) return failure;
   }
   const named = await hostsToRead(console, options);
@@ -150,6 +152,18 @@ function summary({ hosts, use, plans, runs }: Report): SafeText {
 
 const RUN_SCHEMAS = [runRecordSchema, applySchema, runsSchema, rollbackSchema, verifySchema, rolloutSchema];
 
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function schemaOf(document: unknown): unknown {
+  return (document as { readonly schema?: unknown } | null | undefined)?.schema;
+}
+
 /** What was read so far. Of snapshots only what a report needs is kept: those of a large fleet would fill the memory. */
 class Collected {
   readonly #hosts = new Map<string, HostReport>();
@@ -159,15 +173,17 @@ class Collected {
   #profile = EMPTY_PROFILE;
 
   /** Takes a file for what its `schema` says it is. */
-  async file(path: string, io: Io): Promise<Failed | null> {
-    const file = await readText(path, io);
+  async file(path: string, console: Console): Promise<Failed | null> {
+    const file = await readText(path, console.io);
     if (!file.ok) return failed(file.failure);
-    const fault = this.#document(file.text);
+    const missing: string[] = [];
+    const fault = this.#file(file.text, missing);
+    for (const host of missing) await console.notice('warning', escapeText(`${file.name}: ${host}`));
     if (fault === null) return null;
     return failed({
       kind: 'input-invalid',
       message: `${file.name}: ${fault}`,
-      help: 'A report is made of snapshots, plans, profiles, and what apply, rollback, rollout, runs and verify print with --json.',
+      help: 'A report is made of snapshots, plans, profiles, journals of rollouts, and what apply, plan, rollback, rollout, runs and verify print with --json.',
     });
   }
 
@@ -181,7 +197,7 @@ class Collected {
 
   report(): Report {
     const hosts = [...this.#hosts.values()].sort((a, b) => (a.hostname < b.hostname ? -1 : 1));
-    const name = ({ plan }: PlanReport): string => plan.host.hostname;
+    const name = ({ hosts: [first = ''] }: PlanReport): string => first;
     return {
       version: packageJson.version,
       hosts,
@@ -191,14 +207,27 @@ class Collected {
     };
   }
 
-  #document(text: string): string | null {
-    let document: unknown;
-    try {
-      document = JSON.parse(text);
-    } catch {
-      return this.#measured(text);
+  /** Adds to `missing` what the file says is not in it. Text: what is wrong with the file. */
+  #file(text: string, missing: string[]): string | null {
+    // These are lines of JSON, of which there may be one.
+    const end = text.indexOf('\n');
+    switch (schemaOf(parsed(text.slice(0, end < 0 ? text.length : end)))) {
+      case 'tasksctl/rollout-journal/1': {
+        const journal = parseJournal(text);
+        if (!journal.ok) return `line ${journal.line ?? 1}: ${journal.message}`;
+        const { head, records } = journal;
+        this.#runs.push({ schema: 'tasksctl/rollout-journal/1', head, records });
+        return null;
+      }
+      case 'tasksctl/fleet-order/1':
+        return this.#hostPlans(text, missing);
     }
-    const schema = (document as { readonly schema?: unknown } | null)?.schema;
+    const document = parsed(text);
+    return document === undefined ? this.#measured(text) : this.#document(document, text, missing);
+  }
+
+  #document(document: unknown, text: string, missing: string[]): string | null {
+    const schema = schemaOf(document);
     if (schema === 'tasksctl/snapshot/1') {
       const loaded = parseSnapshot(text);
       if (loaded.ok) this.snapshot(loaded.snapshot);
@@ -207,10 +236,16 @@ class Collected {
     if (schema === 'tasksctl/plan/1') {
       const plan = planSchema.safeParse(document);
       if (!plan.success) return 'is no valid plan';
-      this.#plans.push({
-        plan: plan.data,
-        diffs: plan.data.files.map(fileDiff).filter((diff) => diff !== ''),
-      });
+      this.#plan([plan.data.host.hostname], plan.data);
+      return null;
+    }
+    if (schema === 'tasksctl/fleet-plan/1') {
+      const fleet = fleetPlanSchema.safeParse(document);
+      if (!fleet.success) return 'is no valid plan of a fleet';
+      const { groups, lost, failed: refusing } = fleet.data;
+      for (const { hosts, plan } of groups) this.#plan(hosts, plan);
+      missing.push(...lost.map(({ name, error }) => `there is no plan of ${name}: ${error.message}`));
+      missing.push(...refusing.map(({ name, detail }) => `${name} would refuse its plan: ${detail}`));
       return null;
     }
     for (const one of RUN_SCHEMAS) {
@@ -221,6 +256,29 @@ class Collected {
       return null;
     }
     return this.#measured(text);
+  }
+
+  /** A saved plan of a fleet: a line of what its hosts have in common, then one for each. */
+  #hostPlans(text: string, missing: string[]): string | null {
+    const [first = '', ...lines] = text.trimEnd().split('\n');
+    const order = fleetOrderSchema.safeParse(parsed(first));
+    if (!order.success) return 'is no valid plan of a fleet';
+    const names = order.data.stages.flatMap(({ hosts }) => hosts);
+    const groups = new PlanGroups(names);
+    const planned = new Set<string>();
+    for (const [index, line] of lines.entries()) {
+      const host = hostPlanSchema.safeParse(parsed(line));
+      if (!host.success) return `line ${index + 2}: this is no plan of a host`;
+      groups.add(host.data.name, host.data.plan);
+      planned.add(host.data.name);
+    }
+    missing.push(...names.filter((name) => !planned.has(name)).map((name) => `there is no plan of ${name}`));
+    for (const { hosts, plan } of groups.all()) this.#plan(hosts, plan);
+    return null;
+  }
+
+  #plan(hosts: readonly string[], plan: Plan): void {
+    this.#plans.push({ hosts, plan, diffs: plan.files.map(fileDiff).filter((diff) => diff !== '') });
   }
 
   #measured(text: string): string | null {

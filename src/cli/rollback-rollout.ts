@@ -60,7 +60,7 @@ export async function rollbackRollout(
     );
     const code = result.verdict === 'rolled-back' ? EXIT.done : exitCode(result, 0, false);
     return console.json
-      ? console.document(rolloutJson(head, result, { nothingToDo: [], lost: [] }), code)
+      ? console.document(rolloutJson(head, result, records, { nothingToDo: [], lost: [] }), code)
       : console.result(rolloutText(head, result, sameConnection(options), console.style), code);
   } finally {
     await journal.close();

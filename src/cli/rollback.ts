@@ -12,7 +12,6 @@ import { EXIT } from './exit-code.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
 import { isRollout } from './open-rollout.ts';
 import type { HostOptions, OutputOptions } from './options.ts';
-import { Progress } from './progress.ts';
 import { noSuchRun } from './runs.ts';
 import { write } from './terminal.ts';
 
@@ -38,7 +37,7 @@ export async function rollback(console: Console, options: RollbackOptions): Prom
     });
   }
   if (options.run !== undefined && !isRunId(options.run)) return noSuchRun(target, options.run);
-  const progress = new Progress(console.io, safe`Rolling back ${escapeText(target)}`);
+  const progress = console.progress(safe`Rolling back ${escapeText(target)}`);
   const connect = connector(console, options, progress);
   try {
     const found = await findRun(console, options, connect);

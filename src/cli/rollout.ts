@@ -9,7 +9,13 @@ import { selectHosts } from '../fleet/host-pattern.ts';
 import { type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
 import { type FleetOrder, HostPlanFile } from '../fleet/host-plan-file.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
-import { type JournalHead, type RolloutHost, type RolloutSettings, RolloutState } from '../fleet/journal.ts';
+import {
+  type JournalHead,
+  type JournalRecord,
+  type RolloutHost,
+  type RolloutSettings,
+  RolloutState,
+} from '../fleet/journal.ts';
 import { JournalFile } from '../fleet/journal-file.ts';
 import { type RolloutResult, runRollout } from '../fleet/rollout.ts';
 import { type Amount, amountOf, type Split, stagesInWaves } from '../fleet/waves.ts';
@@ -31,7 +37,6 @@ import { openRollout, PLANS, rolloutDirectory } from './open-rollout.ts';
 import { operatorName } from './operator.ts';
 import type { ConnectionOptions, InventoryOptions, OutputOptions } from './options.ts';
 import { type FleetPlanned, lostJson, planFleet, plannedBy } from './plan-fleet.ts';
-import { Progress } from './progress.ts';
 import { type HeldRollout, withRollout } from './run-rollout.ts';
 import { write } from './terminal.ts';
 import { writeResult } from './write-file.ts';
@@ -149,6 +154,7 @@ async function begin(
         options,
         head,
         { verdict: 'done', why: null, state: new RolloutState(head) },
+        [],
         rest,
       );
     }
@@ -346,7 +352,7 @@ async function check(console: Console, options: RolloutOptions, planHosts: PlanH
 
 /** Text: why it would not go through. */
 async function checkHost(console: Console, options: RolloutOptions, plan: Plan): Promise<string | null> {
-  const progress = new Progress(console.io, safe`Checking`);
+  const progress = console.progress(safe`Checking`);
   progress.pause();
   const startedAt = new Date();
   const result = await applyPlan(plan, {
@@ -398,7 +404,7 @@ interface Going extends HeldRollout {
 async function carryOn(console: Console, options: RolloutOptions, going: Going): Promise<Outcome> {
   const { head, records, journal, plans, rest } = going;
   const result = await withRollout(console, options, { head, journal, plans, records }, runRollout);
-  return finish(console, options, head, result, rest);
+  return finish(console, options, head, result, records, rest);
 }
 
 async function finish(
@@ -406,9 +412,10 @@ async function finish(
   options: Pick<RolloutOptions, 'transport' | 'sshConfig' | 'junit'>,
   head: JournalHead,
   result: RolloutResult,
+  records: readonly JournalRecord[],
   { lost, nothingToDo, refused }: Rest,
 ): Promise<Outcome> {
-  const document = rolloutJson(head, result, { nothingToDo, lost: lostJson(lost) });
+  const document = rolloutJson(head, result, records, { nothingToDo, lost: lostJson(lost) });
   if (options.junit !== undefined) {
     const failure = await writeResult(options.junit, rolloutJunit(document));
     if (failure !== null) return failed(failure);

@@ -12,13 +12,13 @@ import { askYes, canAsk } from './ask-yes.ts';
 import { connector } from './connector.ts';
 import type { Console } from './console.ts';
 import type { ConnectionOptions } from './options.ts';
-import { Progress } from './progress.ts';
-import { tell } from './read-fleet.ts';
+import type { Progress } from './progress.ts';
 
 /** A rollout that is held by this process. */
 export interface HeldRollout {
   readonly head: JournalHead;
-  readonly records: readonly JournalRecord[];
+  /** Those there were, to which those that are made are added. */
+  readonly records: JournalRecord[];
   readonly journal: JournalFile;
   readonly plans: HostPlanFile;
 }
@@ -32,9 +32,9 @@ export async function withRollout(
 ): Promise<RolloutResult> {
   const { signal } = console.io;
   let ended = 0;
-  const progress = new Progress(console.io, () => safe`Rolling out: ${ended} of ${head.hosts.length} hosts`);
+  const progress = console.progress(() => safe`Rolling out: ${ended} of ${head.hosts.length} hosts`);
   const say = (line: SafeText): void => {
-    if (!console.json) void tell(console, progress, line);
+    void console.aside(safe`${line}\n`);
   };
   const onAbort = (): void => {
     say(
@@ -49,7 +49,7 @@ export async function withRollout(
     planOf: (name) => plans.get(name),
     operator: head.operator,
     timeoutMs: options.timeout * 1000,
-    command: (command, env) => runCommand(console, progress, command, env),
+    command: (command, env) => runCommand(console, command, env),
     proceed: (wave) => proceed(console, progress, wave),
     random: () => randomInt(0x10000),
     run: head.run,
@@ -63,7 +63,10 @@ export async function withRollout(
     return await act({
       head,
       records,
-      append: (record) => journal.append(record),
+      append: async (record) => {
+        await journal.append(record);
+        records.push(record);
+      },
       effects,
       interrupted: () => signal.aborted,
       onEvent,
@@ -81,7 +84,6 @@ const COMMAND_TIMEOUT_MS = 15 * 60_000;
 /** Runs a command by sh on this machine; what it prints goes to standard error. Text: what is wrong. */
 function runCommand(
   console: Console,
-  progress: Progress,
   command: string,
   env: Readonly<Record<string, string>>,
 ): Promise<string | null> {
@@ -95,7 +97,7 @@ function runCommand(
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on('line', (line) => {
         if (line.trim() !== '') last = line.trim();
-        if (!console.json) void tell(console, progress, safe`  | ${escapeText(line)}`);
+        void console.aside(safe`  | ${escapeText(line)}\n`);
       });
     }
     child.on('error', (error) => done(error.message));

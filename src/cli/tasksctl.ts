@@ -2,7 +2,10 @@ import { EXIT } from './exit-code.ts';
 import { main } from './program.ts';
 
 const interrupt = new AbortController();
+let isPaging = false;
 process.on('SIGINT', () => {
+  // The pager has the terminal, and Ctrl-C is one of its keys.
+  if (isPaging) return;
   // Asked twice: whatever is still being tidied up has to wait for the next run.
   if (interrupt.signal.aborted) process.exit(EXIT.interrupted);
   interrupt.abort();
@@ -19,6 +22,15 @@ process.exitCode = await main(process.argv.slice(2), {
   stderr,
   env,
   signal: interrupt.signal,
+  page: async (text) => {
+    isPaging = true;
+    try {
+      const { showByPager } = await import('./pager.ts');
+      return await showByPager(text, env);
+    } finally {
+      isPaging = false;
+    }
+  },
 });
 // A host that does not answer must not keep an interrupted command alive.
 if (interrupt.signal.aborted) process.exit();

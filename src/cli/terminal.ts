@@ -8,6 +8,8 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted when the operator presses Ctrl-C. */
   readonly signal: AbortSignal;
+  /** Shows a text by the operator's pager on the terminal that stdout is; false: there is none, nothing was shown. */
+  readonly page?: (text: string) => Promise<boolean>;
 }
 
 export type Output = Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -33,6 +35,12 @@ export function wantsUnicode(output: Output, env: Io['env']): boolean {
   const locale = env['LC_ALL'] || env['LC_CTYPE'] || env['LANG'] || '';
   const term = env['TERM'];
   return output.isTTY === true && /utf-?8/i.test(locale) && term !== 'dumb' && term !== 'linux';
+}
+
+/** The command of the pager, as git chooses it; null: none is wanted, or the terminal cannot show one. */
+export function wantsPager(env: Io['env']): string | null {
+  const command = (env['TASKSCTL_PAGER'] ?? env['PAGER'] ?? 'less').trim();
+  return command === '' || command === 'cat' || env['TERM'] === 'dumb' ? null : command;
 }
 
 /** Columns to fit into; null where it is no terminal and lines may be as long as they are. */

@@ -9,7 +9,6 @@ import type { Console } from './console.ts';
 import { EXIT } from './exit-code.ts';
 import { failed, type Outcome } from './failure.ts';
 import type { HostOptions, OutputOptions } from './options.ts';
-import { Progress } from './progress.ts';
 import { write } from './terminal.ts';
 
 export interface TraceOptions extends HostOptions, OutputOptions {
@@ -27,7 +26,7 @@ const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 export async function trace(console: Console, options: TraceOptions): Promise<Outcome> {
   const { signal } = console.io;
   const seconds = Math.ceil(options.duration / 1000);
-  const progress = new Progress(console.io, safe`Connecting to ${escapeText(options.target)}`);
+  const progress = console.progress(safe`Connecting to ${escapeText(options.target)}`);
   const watch = new Watch(console, options.target, seconds);
   let error: HostError | null = null;
   try {

@@ -12,7 +12,6 @@ import type { Console } from './console.ts';
 import { EXIT } from './exit-code.ts';
 import { type Failed, failed, type Outcome } from './failure.ts';
 import type { HostOptions, OutputOptions } from './options.ts';
-import { Progress } from './progress.ts';
 import { noSuchRun } from './runs.ts';
 
 export interface VerifyOptions extends HostOptions, OutputOptions {
@@ -42,7 +41,7 @@ export async function standingOfRun(
   options: HostOptions,
   id: RunId | null,
 ): Promise<Found> {
-  const progress = new Progress(console.io, safe`Reading ${escapeText(options.target)}`);
+  const progress = console.progress(safe`Reading ${escapeText(options.target)}`);
   try {
     const connected = await connector(console, options, progress)();
     if (!connected.ok) return failed(connected.error);

@@ -53,7 +53,6 @@ import {
 } from './options.ts';
 import { PlainPrompter } from './plain-prompter.ts';
 import { planOf } from './plan-fleet.ts';
-import { Progress } from './progress.ts';
 import { readFleet } from './read-fleet.ts';
 import { mergedProfile, readMeasured, useOfHost } from './read-profiles.ts';
 import { notePartialData, readSource } from './read-source.ts';
@@ -123,14 +122,17 @@ export async function wizard(given: Console, options: WizardOptions): Promise<Ou
 async function readTemplates(): Promise<Template[]> {
   const directory = join(packageRoot(), 'templates/policies');
   const files = (await readdir(directory)).filter((file) => file.endsWith('.yaml')).sort();
-  return Promise.all(
+  const templates = await Promise.all(
     files.map(async (file) => {
       const text = await readFile(join(directory, file), 'utf8');
       const name = file.replace(/\.yaml$/, '');
       const parsed = parsePolicy(text, file);
-      return { name, text, description: parsed.ok ? parsed.policy.description : '' };
+      // Those about the recorder set no limits.
+      if (parsed.ok && parsed.policy.recorder !== null) return [];
+      return [{ name, text, description: parsed.ok ? parsed.policy.description : '' }];
     }),
   );
+  return templates.flat();
 }
 
 function fileAt(path: string): 'file' | 'directory' | 'none' {
@@ -275,7 +277,7 @@ class HostWork implements Work {
   ): Promise<Done<FleetPlans>> {
     const { io } = this.#console;
     let done = 0;
-    const progress = new Progress(io, () => safe`Planning: ${done} of ${hosts.length} hosts`);
+    const progress = this.#console.progress(() => safe`Planning: ${done} of ${hosts.length} hosts`);
     const plans: HostPlan[] = [];
     const unplanned: LostHost[] = [];
     const groups = new PlanGroups(picked.hosts.map(({ name }) => name));

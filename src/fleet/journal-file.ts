@@ -1,21 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, readdir, readFile, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { headSchema, type JournalHead, type JournalRecord, recordSchema } from './journal.ts';
+import { type JournalHead, type JournalRecord, type ParsedJournal, parseJournal } from './journal.ts';
 
 const JOURNAL = 'journal.ndjson';
 const LOCK = 'lock';
 
 /** A journal that was read, or why it cannot be. */
 export type JournalRead =
-  | {
-      readonly ok: true;
-      readonly head: JournalHead;
-      readonly records: readonly JournalRecord[];
-      /** Bytes of whole lines; what is after them was being written when the controller went away. */
-      readonly whole: number;
-    }
-  | { readonly ok: false; readonly message: string; readonly file: string; readonly line?: number };
+  | Extract<ParsedJournal, { ok: true }>
+  | (Extract<ParsedJournal, { ok: false }> & { readonly file: string });
 
 export type JournalResumed =
   | {
@@ -79,26 +73,8 @@ export class JournalFile {
     } catch (error) {
       return { ok: false, file: path, message: error instanceof Error ? error.message : String(error) };
     }
-    const end = text.lastIndexOf('\n') + 1;
-    const lines = text.slice(0, end).split('\n').slice(0, -1);
-    const records: JournalRecord[] = [];
-    let head: JournalHead | null = null;
-    for (const [index, line] of lines.entries()) {
-      const json = parseLine(line);
-      if (index === 0) {
-        const parsed = headSchema.safeParse(json);
-        if (!parsed.success)
-          return { ok: false, file: path, line: 1, message: 'this is no journal of a rollout' };
-        head = parsed.data;
-        continue;
-      }
-      const parsed = recordSchema.safeParse(json);
-      if (!parsed.success) return { ok: false, file: path, line: index + 1, message: 'the line is damaged' };
-      records.push(parsed.data);
-    }
-    if (head === null)
-      return { ok: false, file: path, message: 'the rollout ended before it began: nothing was done' };
-    return { ok: true, head, records, whole: Buffer.byteLength(text.slice(0, end)) };
+    const parsed = parseJournal(text);
+    return parsed.ok ? parsed : { ...parsed, file: path };
   }
 
   /** Returns when the record is on the disk. */
@@ -159,14 +135,6 @@ function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-function parseLine(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
   }
 }
 

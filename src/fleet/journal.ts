@@ -97,6 +97,46 @@ export const recordSchema = z.discriminatedUnion('what', [
 ]);
 export type JournalRecord = z.infer<typeof recordSchema>;
 
+/** A journal's text, or what is wrong with which line of it. */
+export type ParsedJournal =
+  | {
+      readonly ok: true;
+      readonly head: JournalHead;
+      readonly records: readonly JournalRecord[];
+      /** Bytes of whole lines; what is after them was being written when the controller went away. */
+      readonly whole: number;
+    }
+  | { readonly ok: false; readonly message: string; readonly line?: number };
+
+export function parseJournal(text: string): ParsedJournal {
+  const end = text.lastIndexOf('\n') + 1;
+  const lines = text.slice(0, end).split('\n').slice(0, -1);
+  const records: JournalRecord[] = [];
+  let head: JournalHead | null = null;
+  for (const [index, line] of lines.entries()) {
+    const json = parseLine(line);
+    if (index === 0) {
+      const parsed = headSchema.safeParse(json);
+      if (!parsed.success) return { ok: false, line: 1, message: 'this is no journal of a rollout' };
+      head = parsed.data;
+      continue;
+    }
+    const parsed = recordSchema.safeParse(json);
+    if (!parsed.success) return { ok: false, line: index + 1, message: 'the line is damaged' };
+    records.push(parsed.data);
+  }
+  if (head === null) return { ok: false, message: 'the rollout ended before it began: nothing was done' };
+  return { ok: true, head, records, whole: Buffer.byteLength(text.slice(0, end)) };
+}
+
+function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
+
 /** Where one host stands. */
 export type HostState =
   /** Nothing was done to it. */

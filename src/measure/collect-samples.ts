@@ -5,7 +5,7 @@ import { EMPTY_PROFILE, mergeProfiles } from './merge-profiles.ts';
 import type { Profile } from './profile.ts';
 
 /** Where templates/recorder/record.sh writes. */
-const DIRECTORY = '/var/lib/tasksctl/samples';
+const DIRECTORY = '/var/lib/tasksctl-recorder';
 const NAME = /^[0-9TZ]{1,32}\.samples(?:\.gz)?$/;
 /** The largest file taken, bytes: the recorder's own limit, and what that may be when it is uncompressed. */
 const MAX_FILE = 64 * 1024 * 1024;
@@ -38,7 +38,7 @@ export async function collectSamples(
     .split('\n')
     .filter((name) => NAME.test(name));
   if (names.length === 0) {
-    const message = `${target}: there are no samples in ${DIRECTORY}; docs/measure.md says how to install the recorder.`;
+    const message = `${target}: there are no samples in ${DIRECTORY}; tasksctl apply --policy recorder has the host record by itself.`;
     return { kind: 'failed', error: { kind: 'unsupported', target, message } };
   }
   let profile = EMPTY_PROFILE;

@@ -78,11 +78,12 @@ function isTruncated({ reached, peak, rejections }: UnitUse): boolean {
 
 /**
  * What may have been there between two samples: as much as it rose in one interval at the steepest. Nothing where the
- * kernel keeps the peak, and where the peak lasted for several samples; never more than half the peak.
+ * kernel keeps the peak, and where what was nearly the peak lasted for several samples: that is a plateau, and its top
+ * was seen. Never more than half the peak.
  */
 function burstReserve({ histogram, peak, peakByKernel, burst }: UnitUse, { intervalMs }: HostUse): number {
   if (peakByKernel) return 0;
-  const atPeak = histogram.at(-1)?.[1] ?? 0;
+  const atPeak = histogram.reduce((sum, [tasks, ms]) => (tasks >= 0.9 * peak ? sum + ms : sum), 0);
   if (atPeak > 2 * intervalMs) return 0;
   return Math.min(Math.ceil((burst * intervalMs) / 1000), Math.ceil(peak / 2));
 }

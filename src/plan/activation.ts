@@ -291,7 +291,8 @@ export function stepsInOrder(activations: readonly Activation[]): PlanStep[] {
     if (command.kind === 'write') return 4;
     const [program, verb] = command.argv;
     // Percentages are of the kernel's ceilings, so those come first; a reload would undo what later steps set.
-    if (program === 'sysctl') return 0;
+    // What is to stop has to be known until then.
+    if (program === 'sysctl' || verb === 'stop') return 0;
     if (verb === 'daemon-reload' || verb === 'daemon-reexec') return 1;
     return verb === 'set-property' ? 3 : 2;
   };

@@ -109,11 +109,12 @@ function decideAll(
         }
       : have;
   if (serviceDefault !== null) defaults.manager = after(decideOne(serviceDefault));
-  const depth = (wish: Wish): number =>
-    wish.where.kind === 'unit' ? ancestorsOf(view, wish.where.unit).length : 2;
-  const others = userDefault === null ? [...units] : [userDefault, ...units];
+  const others = (userDefault === null ? units : [userDefault, ...units]).map((wish) => ({
+    wish,
+    depth: wish.where.kind === 'unit' ? ancestorsOf(view, wish.where.unit).length : 2,
+  }));
   // A user slice may take the users' default, which therefore comes before it, although both are equally deep.
-  for (const wish of others.sort((a, b) => depth(b) - depth(a))) {
+  for (const { wish } of others.sort((a, b) => b.depth - a.depth)) {
     const one = decideOne(wish);
     if (wish === userDefault) defaults.user = after(one);
   }

@@ -5,6 +5,7 @@ import { type NeedPolicy, needOfUse } from '../needs/need-of-use.ts';
 import type { HostUse, UnitUse } from '../needs/use.ts';
 import type { HostLimits, LimitRef, UnitLimit } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { PlanLimit } from './plan.ts';
 
 export { growBy, growthText, roundUp } from '../needs/arithmetic.ts';
 
@@ -178,13 +179,14 @@ export function rejectionsBelow({ cgroups }: Snapshot, rows: readonly UnitLimit[
 }
 
 /** Equal for references to one limit. */
-export function limitKey(ref: LimitRef): string {
+export function limitKey(ref: PlanLimit): string {
   switch (ref.kind) {
     case 'unit':
       return ref.unit;
     case 'cgroup':
       return ref.path;
     case 'user-default':
+    case 'recorder':
       return ref.kind;
     case 'manager-default':
       return `${ref.kind} ${ref.manager}`;

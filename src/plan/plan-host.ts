@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { RecorderFile } from '../measure/recorder-files.ts';
 import type { HostUse } from '../needs/use.ts';
 import { hostLimits, type LimitRef, type UnitLimit } from '../snapshot/limits.ts';
 import { describeProvenance, type Provenance, provenancePlace } from '../snapshot/provenance.ts';
@@ -14,6 +15,7 @@ import { place } from './placement.ts';
 import type { Change, Plan, PlannedFile } from './plan.ts';
 import type { SysctlPlan } from './plan-kernel.ts';
 import type { Policy } from './policy.ts';
+import { planRecorder } from './recorder.ts';
 import type { TaskSysctl } from './sysctl-conf.ts';
 import { changeWarnings, hostDiagnostics, sysctlWarnings } from './warnings.ts';
 import type { Decision, Wish } from './wish.ts';
@@ -23,9 +25,14 @@ import { type Wishes, wishesOf } from './wishes.ts';
  * What to change on a host so that it is as the policy wants it. Pure: the same plan from the same input, byte for
  * byte. Whatever it says of files was tried out in memory first. Where systemd is not installed there is nothing to
  * plan, which a diagnostic says (`no-systemd`; the plan's systemdVersion is 0 then). `use` is what was measured on the host
- * over time: it counts beside what the snapshot shows.
+ * over time: it counts beside what the snapshot shows. `recorder` are the files of the recorder, which a policy may want.
  */
-export function planHost(snapshot: Snapshot, policy: Policy, use: HostUse | null = null): Plan {
+export function planHost(
+  snapshot: Snapshot,
+  policy: Policy,
+  use: HostUse | null = null,
+  recorder: readonly RecorderFile[] = [],
+): Plan {
   const ctx = resolveContextOf(snapshot);
   if (ctx === null) return emptyPlan(snapshot, policy);
   const view = viewHost(snapshot, ctx, hostLimits(snapshot, ctx));
@@ -40,7 +47,7 @@ export function planHost(snapshot: Snapshot, policy: Policy, use: HostUse | null
       continue;
     }
     const { placed, failed: lost } = place(ctx, draft.targets);
-    if (lost.size === 0) return finishPlan(view, policy, wishes, draft, withMoved(placed));
+    if (lost.size === 0) return finishPlan(view, policy, wishes, draft, withMoved(placed), recorder);
     for (const [target, obstacle] of lost) failed.set(target.of, obstacle);
   }
 }
@@ -57,7 +64,14 @@ function withMoved(placed: Placed): Placed {
   );
 }
 
-function finishPlan(view: HostView, policy: Policy, wishes: Wishes, draft: Draft, placed: Placed): Plan {
+function finishPlan(
+  view: HostView,
+  policy: Policy,
+  wishes: Wishes,
+  draft: Draft,
+  placed: Placed,
+  recorder: readonly RecorderFile[],
+): Plan {
   const { snapshot, ctx, limits } = view;
   const files = new Map([...placed].map(([target, made]) => [target.of, made]));
   const changes: Change[] = [];
@@ -85,6 +99,18 @@ function finishPlan(view: HostView, policy: Policy, wishes: Wishes, draft: Draft
     else changes.push(limitChange(view, draft, one, decision, files.get(one.wish)));
   }
   const edits = [...placed.values()].flatMap((made) => made.edits);
+  const limitEdits = edits.length;
+  if (policy.recorder !== null) {
+    if (recorder.length === 0)
+      throw new Error('the policy is about the recorder, whose files were not given');
+    const made = planRecorder(ctx, policy.recorder, recorder);
+    if (made.kind === 'unchanged') unchanged.push(made.entry);
+    else if (made.kind === 'refused') refused.push(made.entry);
+    else {
+      changes.push(made.change);
+      edits.push(...made.edits);
+    }
+  }
   const moves = (file: string | undefined) => edits.some(({ path }) => path === file);
   return {
     ...planHead(snapshot, policy),
@@ -96,7 +122,7 @@ function finishPlan(view: HostView, policy: Policy, wishes: Wishes, draft: Draft
       ...wishes.diagnostics,
       // What the plan itself moves needs no advice.
       ...limits.diagnostics.filter(({ code, file }) => code !== 'user-tasks-max-removed' || !moves(file)),
-      ...hostDiagnostics(view, draft, edits.length > 0),
+      ...hostDiagnostics(view, draft, limitEdits > 0),
     ],
   };
 }

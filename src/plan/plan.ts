@@ -11,6 +11,8 @@ const limitRef = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('user-default') }),
   z.strictObject({ kind: z.literal('manager-default'), manager: z.enum(['system', 'user']) }),
   z.strictObject({ kind: z.literal('sysctl'), name: z.enum(['kernel.pid_max', 'kernel.threads-max']) }),
+  /** No limit: whether the host records by itself how many tasks its units have; `on` or `off`. */
+  z.strictObject({ kind: z.literal('recorder') }),
 ]);
 
 /** A value as it is written (`12288`, `33%`, `infinity`) and the tasks it comes to on this host. */
@@ -124,6 +126,7 @@ export const planSchema = z.strictObject({
 });
 
 export type Plan = z.infer<typeof planSchema>;
+export type PlanLimit = z.infer<typeof limitRef>;
 export type Change = z.infer<typeof change>;
 export type Activation = z.infer<typeof activation>;
 export type PlanStep = z.infer<typeof step>;

@@ -113,6 +113,12 @@ export const policySchema = z
       )
       .optional(),
     kernel: kernel.describe("The kernel's own ceilings").optional(),
+    recorder: z
+      .boolean({ error: 'must be true or false' })
+      .describe(
+        'Whether the host records by itself how many tasks its units have, for measure --collect. As it is if left out',
+      )
+      .optional(),
   })
   .describe('tasksctl policy: what task limits should be');
 
@@ -171,6 +177,8 @@ export interface Policy {
     readonly 'kernel.pid_max': KernelRule | null;
     readonly 'kernel.threads-max': KernelRule | null;
   };
+  /** Whether the host is to record by itself; null: as it is. */
+  readonly recorder: boolean | null;
 }
 
 /**
@@ -311,6 +319,7 @@ function policyOf(text: PolicyText, sha256: string): Policy {
       'kernel.pid_max': kernelRuleOf('kernel: pid_max', text.kernel?.pid_max, headroom),
       'kernel.threads-max': kernelRuleOf('kernel: threads-max', text.kernel?.['threads-max'], headroom),
     },
+    recorder: text.recorder ?? null,
   };
 }
 

@@ -17,6 +17,7 @@ import { largerNeed, needOf, needOfProfile, rejectionsBelow } from './need.ts';
 import { ownPath } from './own-file.ts';
 import type { Plan } from './plan.ts';
 import type { Policy, Rule } from './policy.ts';
+import { RECORDER_SERVICE } from './recorder.ts';
 import { staleUserTasksMax } from './stale-user-tasks-max.ts';
 import { matchesPattern } from './unit-pattern.ts';
 import { directoryOf, type Have, type Where, type Wish } from './wish.ts';
@@ -122,6 +123,7 @@ class Gathering {
   #obstacle(name: string, exact: boolean): string | Pick<Diagnostic, 'code' | 'message' | 'help'> | null {
     const { rows, ctx, snapshot } = this.#view;
     const { capabilities } = ctx;
+    if (name === RECORDER_SERVICE && !exact) return "tasksctl's own";
     if (name === '-.slice') {
       const message = 'TasksMax= of -.slice makes systemd write kernel.pid_max and kernel.threads-max';
       const help = 'Use the kernel section of the policy.';

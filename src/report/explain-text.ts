@@ -2,6 +2,7 @@ import type { HostLimits, UnitLimit } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Assignment } from '../systemd/resolve.ts';
 import type { TaskCount } from '../systemd/tasks-max.ts';
+import { plural } from './diagnostic-text.ts';
 import { type Cell, displayWidth, labelled, pad, table } from './layout.ts';
 import {
   formatCount,
@@ -75,7 +76,7 @@ function rejections(snapshot: Snapshot, count: number): SafeText {
     snapshot.cgroups.eventsScope === 'limiting'
       ? safe`at this limit, by anything below it`
       : safe`of processes in this very cgroup, whichever limit was hit`;
-  return safe`${count} forks (${what})`;
+  return safe`${plural(count, 'fork')} (${what})`;
 }
 
 function assignments(snapshot: Snapshot, limits: HostLimits, unit: UnitLimit, style: Style): SafeText[] {

@@ -21,8 +21,8 @@ export function findingsByHost({ hosts, plans }: Report): HostFindings[] {
     }
   };
   for (const { hostname, diagnostics } of hosts) add(hostname, diagnostics);
-  for (const { plan } of plans) {
-    add(plan.host.hostname, [
+  for (const { plan, hosts: names } of plans) {
+    const found = [
       ...plan.refused.map(({ title, wanted, diagnostic }) => ({
         ...ofPlan(diagnostic),
         severity: 'error' as const,
@@ -30,7 +30,8 @@ export function findingsByHost({ hosts, plans }: Report): HostFindings[] {
       })),
       ...plan.changes.flatMap(({ warnings }) => warnings.map(ofPlan)),
       ...plan.diagnostics.map(ofPlan),
-    ]);
+    ];
+    for (const name of names) add(name, found);
   }
   return [...byHost].map(([host, findings]) => ({ host, findings: [...findings.values()] }));
 }

@@ -1,10 +1,10 @@
-import type { LimitRef } from '../snapshot/limits.ts';
+import type { PlanLimit } from '../plan/plan.ts';
 import { describeProvenance, type Provenance } from '../snapshot/provenance.ts';
 import { formatTasksMax, type TaskCount, type TasksMax } from '../systemd/tasks-max.ts';
 import { escapeText, type SafeText, safe } from './terminal-escape.ts';
 
 /** A limit's short name: `nginx.service`, `/user.slice/x` for a bare cgroup, `kernel.pid_max`. */
-export function nameLimit(ref: LimitRef): SafeText {
+export function nameLimit(ref: PlanLimit): SafeText {
   switch (ref.kind) {
     case 'unit':
       return escapeText(ref.unit);
@@ -16,11 +16,13 @@ export function nameLimit(ref: LimitRef): SafeText {
       return ref.manager === 'system' ? safe`DefaultTasksMax` : safe`DefaultTasksMax of user managers`;
     case 'sysctl':
       return escapeText(ref.name);
+    case 'recorder':
+      return safe`the recorder`;
   }
 }
 
 /** Both name the same limit. */
-export function sameLimit(a: LimitRef, b: LimitRef): boolean {
+export function sameLimit(a: PlanLimit, b: PlanLimit): boolean {
   return a.kind === b.kind && nameLimit(a) === nameLimit(b);
 }
 

@@ -1,7 +1,7 @@
 import { plural } from './diagnostic-text.ts';
 import { type HostReport, tightestRow } from './host-report.ts';
 import type { PlanReport, Report } from './report.ts';
-import type { RunEvent } from './run-events.ts';
+import { type RunEvent, tookText } from './run-events.ts';
 import { shellCommand, shellWord } from './shell-quote.ts';
 import { escapeText } from './terminal-escape.ts';
 
@@ -27,7 +27,7 @@ export function markdownReport({ version, hosts, plans, runs }: Report): string 
 
 function titleOf(hosts: readonly HostReport[], plans: readonly PlanReport[]): string {
   const names = [
-    ...new Set([...hosts.map(({ hostname }) => hostname), ...plans.map(({ plan }) => plan.host.hostname)]),
+    ...new Set([...hosts.map(({ hostname }) => hostname), ...plans.flatMap((plan) => plan.hosts)]),
   ];
   if (names.length === 0) return 'runs';
   return names.length <= 3 ? names.map(text).join(', ') : `${names.length} hosts`;
@@ -62,11 +62,14 @@ function hostBlocks(hosts: readonly HostReport[]): string[] {
   ];
 }
 
-function planBlocks({ plan, diffs }: PlanReport): string[] {
+function planBlocks({ plan, diffs, hosts }: PlanReport): string[] {
   const { changes, refused, unchanged } = plan;
   const counts = `${plural(changes.length, 'change')}, ${refused.length} refused, ${unchanged.length} unchanged.`;
   return [
-    `## Plan for ${text(plan.host.hostname)} by policy ${text(plan.policy.name)}`,
+    `## Plan for ${hosts.length <= 3 ? hosts.map(text).join(', ') : `${hosts.length} hosts`} by policy ${text(plan.policy.name)}`,
+    hosts.length <= 3
+      ? ''
+      : `On ${hosts.map(text).join(', ')}. What is told of sessions and use is of the first.`,
     `${text(plan.host.os)}, systemd ${plan.host.systemdVersion}, Linux ${text(plan.host.kernel)}. ${counts}`,
     ...changes.flatMap(({ title, from, to, reason, activation, warnings }) => [
       `### ${text(title)}: ${text(from.text)} to ${text(to.text)}`,
@@ -94,12 +97,18 @@ function planBlocks({ plan, diffs }: PlanReport): string[] {
     ),
     changes.length === 0
       ? ''
-      : `To undo it: ${code(`tasksctl rollback -t ${shellWord(plan.target)}`)}, which brings back every file as it was.`,
+      : `To undo it: ${code(hosts.length === 1 ? `tasksctl rollback -t ${shellWord(plan.target)}` : 'tasksctl rollback RUN')}, which brings back every file as it was${hosts.length === 1 ? '' : '; rollout prints the name of its run'}.`,
   ];
 }
 
-function runLine({ target, run, at, state, details }: RunEvent): string {
-  const head = [text(at ?? 'time not recorded'), text(target), text(state), run === '' ? '' : code(run)];
+function runLine({ target, run, at, since, state, details }: RunEvent): string {
+  const took = at === null || since === undefined ? null : tookText(since, at);
+  const head = [
+    text(at ?? 'time not recorded'),
+    target === null ? '' : text(target),
+    text(took === null ? state : `${state}, after ${took}`),
+    run === '' ? '' : code(run),
+  ];
   const lines = details.map((detail) => `  - ${text(detail)}`);
   return [`- ${head.filter((part) => part !== '').join(' ')}`, ...lines].join('\n');
 }

@@ -13,8 +13,10 @@ export interface Report {
   readonly runs: readonly RunEvent[];
 }
 
-/** A plan with the unified diff of each file it changes. */
+/** A plan with the unified diff of each file it changes, and the hosts that have the same one. */
 export interface PlanReport {
+  /** As they call themselves or, of a fleet's plan, as the inventory does. */
+  readonly hosts: readonly string[];
   readonly plan: Plan;
   readonly diffs: readonly string[];
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { PlanGroup } from '../fleet/host-plan.ts';
-import type { JournalHead } from '../fleet/journal.ts';
+import { type JournalHead, type JournalRecord, recordSchema } from '../fleet/journal.ts';
 import type { RolloutResult } from '../fleet/rollout.ts';
 import { planSchema } from '../plan/plan.ts';
 
@@ -17,6 +17,8 @@ export const rolloutSchema = z.strictObject({
   run: z.string().nullable().describe('null: there was nothing to do, so there is no run'),
   verdict: z.enum(['done', 'stopped', 'rolled-back', 'rollback-incomplete', 'interrupted', 'paused']),
   why: z.string().nullable(),
+  startedAt: z.string(),
+  operator: z.string(),
   hosts: z.array(
     z.strictObject({
       name: z.string(),
@@ -40,18 +42,24 @@ export const rolloutSchema = z.strictObject({
   ),
   nothingToDo: z.array(z.string()).describe('Hosts whose plan has no changes'),
   lost: z.array(lostHost).describe('Hosts that could not be read or planned'),
+  timeline: z
+    .array(recordSchema)
+    .describe('What happened, in order, as in the journal of the rollout; waves from 0'),
 });
 
 export function rolloutJson(
   head: JournalHead,
   { verdict, why, state }: RolloutResult,
+  records: readonly JournalRecord[],
   rest: { readonly nothingToDo: readonly string[]; readonly lost: readonly LostHost[] },
 ): z.infer<typeof rolloutSchema> {
   return {
     schema: 'tasksctl/rollout/1',
-    run: head.run,
+    run: head.hosts.length === 0 ? null : head.run,
     verdict,
     why,
+    startedAt: head.startedAt,
+    operator: head.operator,
     hosts: head.hosts.map(({ name, target, policy, wave, stage }) => {
       const host = state.of(name);
       return {
@@ -67,6 +75,7 @@ export function rolloutJson(
     }),
     nothingToDo: [...rest.nothingToDo],
     lost: [...rest.lost],
+    timeline: [...records],
   };
 }
 

@@ -1,17 +1,23 @@
 import type { z } from 'zod';
 import { isRunId, runIdTime } from '../apply/run-id.ts';
 import type { RunRecord } from '../apply/run-record.ts';
+import type { JournalHead, JournalRecord } from '../fleet/journal.ts';
 import type { applySchema, rollbackSchema, runsSchema, verifySchema } from './apply-json.ts';
+import { rolloutEvents } from './rollout-events.ts';
 import type { rolloutSchema } from './rollout-json.ts';
 
 /** What became of a run on a host, for a timeline. Texts are raw. */
 export interface RunEvent {
-  /** As the operator named the host. */
-  readonly target: string;
+  /** As the operator named the host; null: all hosts of a rollout. */
+  readonly target: string | null;
   /** Empty: it ended before it had a name. */
   readonly run: string;
   /** ISO 8601 by the controller's clock; null: not known. */
   readonly at: string | null;
+  /** When that was begun. */
+  readonly since?: string;
+  /** The rollout that it is a part of. */
+  readonly rollout?: string;
   readonly tone: 'good' | 'warn' | 'bad';
   readonly state: string;
   /** What was changed, what is pending, what went wrong. */
@@ -25,14 +31,22 @@ export type RunDocument =
   | z.infer<typeof runsSchema>
   | z.infer<typeof rollbackSchema>
   | z.infer<typeof verifySchema>
-  | z.infer<typeof rolloutSchema>;
+  | z.infer<typeof rolloutSchema>
+  | RolloutJournal;
 
-/** The events of all documents, oldest first; those without a time last. */
+/** The journal of a rollout as its controller keeps it. */
+export interface RolloutJournal {
+  readonly schema: 'tasksctl/rollout-journal/1';
+  readonly head: JournalHead;
+  readonly records: readonly JournalRecord[];
+}
+
+/** The events of all documents, each once, oldest first; those without a time last. */
 export function runEvents(documents: readonly RunDocument[]): RunEvent[] {
   const time = ({ at }: RunEvent): string => at ?? '\uffff';
-  return documents
-    .flatMap(eventsOf)
-    .sort((a, b) => (time(a) < time(b) ? -1 : time(a) > time(b) ? 1 : a.target < b.target ? -1 : 1));
+  // A rollout's journal and what rollout printed tell the same.
+  const events = new Map(documents.flatMap(eventsOf).map((event) => [JSON.stringify(event), event]));
+  return [...events.values()].sort((a, b) => (time(a) < time(b) ? -1 : time(a) > time(b) ? 1 : 0));
 }
 
 function eventsOf(document: RunDocument): RunEvent[] {
@@ -88,6 +102,8 @@ function eventsOf(document: RunDocument): RunEvent[] {
     }
     case 'tasksctl/rollout/1':
       return ofRollout(document);
+    case 'tasksctl/rollout-journal/1':
+      return rolloutEvents(document.head, document.records);
   }
 }
 
@@ -122,31 +138,42 @@ function ofApply({ target, result }: z.infer<typeof applySchema>): RunEvent {
   };
 }
 
-function ofRollout({ run, hosts, lost }: z.infer<typeof rolloutSchema>): RunEvent[] {
-  return [
-    ...hosts.map(({ name, wave, state, run: own, detail }): RunEvent => {
-      const good = state === 'applied' || state === 'unchanged';
-      const untouched = state === 'waiting' || state === 'rolled-back';
+function ofRollout(document: z.infer<typeof rolloutSchema>): RunEvent[] {
+  const { run, verdict, why, startedAt, operator, lost, timeline } = document;
+  // Without a run nothing was begun.
+  if (run === null) return [];
+  const hosts = document.hosts.map((host) => ({ ...host, wave: host.wave - 1 }));
+  const events = rolloutEvents({ run, startedAt, operator, hosts }, timeline);
+  events.push(
+    ...lost.map(({ name, error }): RunEvent => {
+      const details = [error.message];
       return {
         target: name,
-        run: own ?? run ?? '',
-        at: timeOf(own ?? run ?? ''),
-        tone: good ? 'good' : untouched ? 'warn' : 'bad',
-        state: `rollout, wave ${wave}: ${words(state)}`,
-        details: detail === '' ? [] : [detail],
-      };
-    }),
-    ...lost.map(
-      ({ name, error }): RunEvent => ({
-        target: name,
-        run: run ?? '',
-        at: timeOf(run ?? ''),
+        run,
+        rollout: run,
+        at: startedAt,
         tone: 'bad',
         state: 'rollout: not read',
-        details: [error.message],
-      }),
-    ),
+        details,
+      };
+    }),
+  );
+  if (verdict === 'done' || verdict === 'rolled-back' || verdict === 'stopped') return events;
+  // Of these the journal has no record.
+  const at = timeline.at(-1)?.at ?? startedAt;
+  const details = why === null ? [] : [why];
+  const tone = verdict === 'rollback-incomplete' ? 'bad' : 'warn';
+  return [
+    ...events,
+    { target: null, run, rollout: run, at, tone, state: `rollout: ${words(verdict)}`, details },
   ];
+}
+
+/** `12 s`, `3 min 5 s`; null where a clock was set in between, or a time is none. */
+export function tookText(since: string, at: string): string | null {
+  const seconds = Math.round((Date.parse(at) - Date.parse(since)) / 1000);
+  if (!(seconds >= 0)) return null;
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
 function words(kind: string): string {

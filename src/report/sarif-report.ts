@@ -44,15 +44,12 @@ export function sarifReport(report: Report): string {
 function result(host: string, finding: Diagnostic, ruleIndex: number) {
   const { code, severity, message, file, line, unit, help } = finding;
   const logical = { name: unit ?? host, fullyQualifiedName: unit === undefined ? host : `${host}/${unit}` };
-  const physical =
+  // GitHub refuses the whole document for one result without a file: that of a finding without any is named after what
+  // it is about. A file that is not the host's, such as the policy, is as the operator named it.
+  const artifactLocation =
     file?.startsWith('/') === true
-      ? {
-          physicalLocation: {
-            artifactLocation: { uri: uriOf(file), uriBaseId: 'ROOT' },
-            ...(line === undefined ? {} : { region: { startLine: line } }),
-          },
-        }
-      : {};
+      ? { uri: uriOf(file), uriBaseId: 'ROOT' }
+      : { uri: uriOf(file ?? logical.fullyQualifiedName) };
   // What tells a finding from others must not change when lines are added above it.
   const print = createHash('sha256')
     .update(JSON.stringify([host, code, file, unit, message]))
@@ -62,7 +59,12 @@ function result(host: string, finding: Diagnostic, ruleIndex: number) {
     ruleIndex,
     level: severity,
     message: { text: plainMessage(`${host}: ${message}${help === undefined ? '' : `. ${help}`}`) },
-    locations: [{ ...physical, logicalLocations: [logical] }],
+    locations: [
+      {
+        physicalLocation: { artifactLocation, region: { startLine: line ?? 1 } },
+        logicalLocations: [logical],
+      },
+    ],
     partialFingerprints: { 'tasksctl/1': print },
   };
 }
@@ -80,5 +82,5 @@ function uriOf(path: string): string {
     if (segment === '..') segments.pop();
     else if (segment !== '' && segment !== '.') segments.push(encodeURIComponent(segment));
   }
-  return segments.join('/');
+  return segments.join('/') || 'unnamed';
 }

@@ -144,7 +144,9 @@ export function namedUserSlices(ctx: ResolveContext): readonly string[] {
   const index = unitIndex(ctx);
   let slices = named.get(index);
   if (slices === undefined) {
-    const names = ctx.unitPath.flatMap((directory) => ctx.tree.list(directory));
+    const names = ctx.unitPath.flatMap((directory) =>
+      ctx.tree.list(directory).filter((name) => name.startsWith('user-')),
+    );
     slices = [
       ...new Set(names.flatMap((name) => /^(user-[0-9]{1,10}\.slice)(?:\.d)?$/.exec(name)?.[1] ?? [])),
     ];
@@ -422,12 +424,15 @@ function withUse(snapshot: Snapshot, kernel: HostLimits['kernel'], rows: readonl
     }
     return level;
   };
-  const units = rows.map((row): UnitLimit => {
-    const { slice: _, ...rest } = row;
-    const parent = rowAbove(row);
-    return { ...rest, parent: parent === null || parent === row ? null : parent.name, ...levelOf(row) };
-  });
-  return units.sort(inTreeOrder);
+  return rows
+    .map((row) => {
+      const { slice: _, ...rest } = row;
+      const parent = rowAbove(row);
+      const named = { parent: parent === null || parent === row ? null : parent.name };
+      return { unit: { ...rest, ...named, ...levelOf(row) }, key: treeKey(row.cgroup) };
+    })
+    .sort(inTreeOrder)
+    .map(({ unit }) => unit);
 }
 
 function kernelLevel({ pidMax, threadsMax, tasks }: HostLimits['kernel']): Level {
@@ -477,14 +482,21 @@ function nearestAbove(byPath: ReadonlyMap<string, Row>, path: string): Row | nul
 }
 
 /** Depth first along the cgroup tree; units without a cgroup after it, by name. */
-function inTreeOrder(a: UnitLimit, b: UnitLimit): number {
-  if (a.cgroup !== null && b.cgroup !== null) return compareBytes(treeKey(a.cgroup), treeKey(b.cgroup));
-  if (a.cgroup !== null) return -1;
-  return b.cgroup !== null ? 1 : compareBytes(a.name, b.name);
+function inTreeOrder(a: InTree, b: InTree): number {
+  if (a.key !== null && b.key !== null) return compareBytes(a.key, b.key);
+  if (a.key !== null) return -1;
+  return b.key !== null ? 1 : compareBytes(a.unit.name, b.unit.name);
+}
+
+interface InTree {
+  readonly unit: UnitLimit;
+  /** null: the unit has no cgroup. */
+  readonly key: string | null;
 }
 
 /** A path that sorts right before everything below it. */
-function treeKey(path: string): string {
+function treeKey(path: string | null): string | null {
+  if (path === null) return null;
   return path === '/' ? '' : path.replaceAll('/', '\0');
 }
 

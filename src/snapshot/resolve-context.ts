@@ -1,41 +1,57 @@
-import { createHash } from 'node:crypto';
 import { type CapabilityEvidence, capabilitiesOf, defaultUnitPath } from '../systemd/capabilities.ts';
-import type { FileTree } from '../systemd/file-tree.ts';
+import { type FileEntry, FileTree } from '../systemd/file-tree.ts';
 import type { ResolveContext } from '../systemd/resolve.ts';
-import { fileTreeOf } from './file-tree.ts';
+import { fileEntriesOf } from './file-tree.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** How many hosts' files are kept in mind. */
 const MOST_CONTEXTS = 16;
 
-/** Contexts by all they are made of, the one used last at the end. */
-const contexts = new Map<string, ResolveContext>();
+interface KnownContext {
+  /** All that the context is made of beside the files. */
+  readonly about: string;
+  readonly files: readonly FileEntry[];
+  readonly ctx: ResolveContext;
+}
+
+/** Contexts of hosts looked at before, the one used last at the end. */
+const contexts: KnownContext[] = [];
 
 /**
  * What the resolver needs of a host. Null where systemd is not installed there: nothing reads unit files then.
  * Hosts made of one image have the same files, so they get the same context, with all that was resolved in it.
  */
 export function resolveContextOf(snapshot: Snapshot): ResolveContext | null {
-  const { systemd, files, host } = snapshot;
+  const { systemd, host } = snapshot;
   if (systemd === null) return null;
   const { version, unitPath, generators } = systemd;
-  const key = createHash('sha256')
-    .update(JSON.stringify([version, unitPath, generators, host.osRelease, files]))
-    .digest('base64');
-  let ctx = contexts.get(key);
-  if (ctx === undefined) {
-    const tree = fileTreeOf(snapshot);
-    const capabilities = capabilitiesOf(version, evidenceOf(snapshot, tree));
-    ctx = {
-      tree,
-      capabilities,
-      unitPath: unitPath.length > 0 ? unitPath : defaultUnitPath(capabilities, 'system'),
-    };
-  } else contexts.delete(key);
-  contexts.set(key, ctx);
-  const [oldest] = contexts.keys();
-  if (contexts.size > MOST_CONTEXTS && oldest !== undefined) contexts.delete(oldest);
-  return ctx;
+  const about = JSON.stringify([version, unitPath, generators, host.osRelease]);
+  const files = fileEntriesOf(snapshot);
+  const at = contexts.findIndex((known) => known.about === about && areSame(known.files, files));
+  const known = contexts[at] ?? { about, files, ctx: newContext(snapshot, version, unitPath, files) };
+  if (at >= 0) contexts.splice(at, 1);
+  contexts.push(known);
+  if (contexts.length > MOST_CONTEXTS) contexts.shift();
+  return known.ctx;
+}
+
+function areSame(some: readonly FileEntry[], others: readonly FileEntry[]): boolean {
+  return some.length === others.length && some.every((entry, index) => entry === others[index]);
+}
+
+function newContext(
+  snapshot: Snapshot,
+  version: number,
+  unitPath: readonly string[],
+  files: readonly FileEntry[],
+): ResolveContext {
+  const tree = new FileTree(files);
+  const capabilities = capabilitiesOf(version, evidenceOf(snapshot, tree));
+  return {
+    tree,
+    capabilities,
+    unitPath: unitPath.length > 0 ? unitPath : defaultUnitPath(capabilities, 'system'),
+  };
 }
 
 function evidenceOf(snapshot: Snapshot, tree: FileTree): CapabilityEvidence {

@@ -287,15 +287,25 @@ function vendorDirsOf(
   return evidence.splitUsr && version < 255 ? ['/usr/lib', '/lib'] : ['/usr/lib'];
 }
 
+// One object for each dialect, so that what was read in it is found again.
+const DIALECT_219: Dialect = {
+  lineEnds: 'lf',
+  // A buffer of LINE_MAX bytes with its terminating NUL.
+  maxLineBytes: 2047,
+  since240: false,
+  sectionNames: 'any',
+};
+/** `maxLineBytes` is LONG_LINE_MAX. */
+const DIALECT_236: Dialect = { ...DIALECT_219, lineEnds: 'lf-cr-nul', maxLineBytes: 1024 * 1024 - 1 };
+const DIALECT_240: Dialect = { ...DIALECT_236, since240: true };
+const DIALECT_251: Dialect = { ...DIALECT_240, sectionNames: 'safe' };
+const DIALECT_258: Dialect = { ...DIALECT_251, sectionNames: 'strict' };
+
 function dialectOf(version: number): Dialect {
-  const readLine = version >= 236;
-  return {
-    lineEnds: readLine ? 'lf-cr-nul' : 'lf',
-    // LONG_LINE_MAX; before, a buffer of LINE_MAX bytes with its terminating NUL.
-    maxLineBytes: readLine ? 1024 * 1024 - 1 : 2047,
-    since240: version >= 240,
-    sectionNames: version >= 258 ? 'strict' : version >= 251 ? 'safe' : 'any',
-  };
+  if (version >= 258) return DIALECT_258;
+  if (version >= 251) return DIALECT_251;
+  if (version >= 240) return DIALECT_240;
+  return version >= 236 ? DIALECT_236 : DIALECT_219;
 }
 
 function percent(number: number): TasksMax {

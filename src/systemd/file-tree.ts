@@ -30,35 +30,40 @@ const MAX_LINKS = 40;
 
 const NULL_DEVICE: FileEntry = { path: '/dev/null', type: 'other', mode: 0o666, uid: 0, gid: 0, size: 0 };
 
+/** What is in a directory. */
+interface Directory {
+  /** Names, with their entries where they have one. */
+  readonly children: Map<string, FileEntry | undefined>;
+  /** The names in byte order, once they were asked for. */
+  sorted: readonly string[] | null;
+}
+
+/** All that is made of a tree's entries, for a tree that is mostly the same. */
+interface TreeParts {
+  readonly entries: ReadonlyMap<string, FileEntry>;
+  readonly directories: ReadonlyMap<string, Directory>;
+  readonly realDirectories: Map<string, string | null>;
+  readonly links: boolean;
+}
+
 /**
  * The files of a host that were read, as an immutable tree. Parents of an entry exist even where they have no entry
  * of their own. Paths given to its methods are absolute; `.`, `..`, repeated slashes are allowed.
  */
 export class FileTree {
   readonly #entries: ReadonlyMap<string, FileEntry>;
-  /** Names below each directory, unsorted until first listed. */
-  readonly #children: ReadonlyMap<string, ReadonlySet<string>>;
-  readonly #sorted: Map<string, readonly string[]>;
+  readonly #directories: ReadonlyMap<string, Directory>;
   /** Directories with their links resolved, null for a loop. */
   readonly #realDirectories: Map<string, string | null>;
   /** Whether any entry is a link: only then need paths be walked component by component. */
   readonly #links: boolean;
 
-  /** Of two entries with one path the later one counts. `like`: a tree that differs in the bytes of files alone. */
-  constructor(entries: Iterable<FileEntry>, like?: FileTree) {
-    const byPath = new Map<string, FileEntry>();
-    const children = new Map<string, Set<string>>();
-    let links = false;
-    for (const entry of entries) {
-      byPath.set(entry.path, entry);
-      links ||= entry.type === 'symlink';
-      if (like === undefined) addToParents(children, entry.path);
-    }
-    this.#entries = byPath;
-    this.#children = like === undefined ? children : like.#children;
-    this.#sorted = like === undefined ? new Map() : like.#sorted;
-    this.#realDirectories = like === undefined ? new Map() : like.#realDirectories;
-    this.#links = links;
+  /** Of two entries with one path the later one counts. `parts`: what is made of these entries, where that is known. */
+  constructor(entries: Iterable<FileEntry>, parts: TreeParts = partsOf(entries)) {
+    this.#entries = parts.entries;
+    this.#directories = parts.directories;
+    this.#realDirectories = parts.realDirectories;
+    this.#links = parts.links;
   }
 
   /** The entry at `path`, itself not followed if it is a link; directory links on the way to it are. */
@@ -96,19 +101,22 @@ export class FileTree {
     const real = this.#walk(path, true);
     if (real === undefined) return false;
     const entry = this.#entries.get(real);
-    return entry === undefined ? this.#children.has(real) : entry.type === 'directory';
+    return entry === undefined ? this.#directories.has(real) : entry.type === 'directory';
   }
 
   /** Names in the directory `dir` (links to a directory followed), in byte order; none where it does not exist. */
   list(dir: string): readonly string[] {
     const real = this.#walk(dir, true);
     if (real === undefined) return [];
-    let names = this.#sorted.get(real);
-    if (names === undefined) {
-      names = [...(this.#children.get(real) ?? [])].sort(compareBytes);
-      this.#sorted.set(real, names);
-    }
-    return names;
+    const directory = this.#directories.get(real);
+    if (directory === undefined) return [];
+    directory.sorted ??= [...directory.children.keys()].sort(compareBytes);
+    return directory.sorted;
+  }
+
+  /** The entry `name` in a directory whose links are resolved, itself not followed. */
+  child(realDir: string, name: string): FileEntry | undefined {
+    return this.#directories.get(realDir)?.children.get(name);
   }
 
   /** Every entry, in the order given. */
@@ -119,19 +127,21 @@ export class FileTree {
   /**
    * The tree after the edits, in order. A written path replaces whatever was there (as write-and-rename does: a link
    * is replaced, not followed); directories on the way may be links. A file that is new belongs to root, mode 0644.
-   * `like`: this tree after edits of the same files, which saves time.
    */
-  withEdits(edits: readonly FileEdit[], like?: FileTree): FileTree {
+  withEdits(edits: readonly FileEdit[]): FileTree {
     const entries = new Map(this.#entries);
+    const directories = new Map(this.#directories);
+    let linksStay = true;
     for (const { path, content } of edits) {
       const real = this.#walk(path, false) ?? path;
+      const old = entries.get(real);
+      linksStay &&= old?.type !== 'symlink';
       if (content === null) {
-        entries.delete(real);
+        if (entries.delete(real)) removeFromParents({ entries, directories }, real, this.#directories);
         continue;
       }
-      const old = entries.get(real);
       const kept = old?.type === 'file' ? old : { mode: 0o644, uid: 0, gid: 0 };
-      entries.set(real, {
+      const entry: FileEntry = {
         path: real,
         type: 'file',
         mode: kept.mode,
@@ -139,9 +149,16 @@ export class FileTree {
         gid: kept.gid,
         size: content.length,
         content,
-      });
+      };
+      entries.set(real, entry);
+      addToParents(directories, entry, this.#directories);
     }
-    return new FileTree(entries.values(), like);
+    return new FileTree([], {
+      entries,
+      directories,
+      realDirectories: linksStay ? this.#realDirectories : new Map(),
+      links: this.#links,
+    });
   }
 
   /**
@@ -157,7 +174,21 @@ export class FileTree {
     const dir = this.#realDirectory(path.slice(0, slash));
     if (dir === undefined) return undefined;
     const real = `${dir}/${name}`;
-    return followLast && this.#entries.get(real)?.type === 'symlink' ? this.#walkAll(real, true) : real;
+    const entry = followLast ? this.#entries.get(real) : undefined;
+    if (entry?.type !== 'symlink' || entry.target === undefined) return real;
+    return this.#oneLink(dir, entry.target) ?? this.#walkAll(real, true);
+  }
+
+  /** Where a link in the directory `dir` leads to; undefined where that takes a closer look. Most lead to no other link. */
+  #oneLink(dir: string, target: string): string | undefined {
+    const slash = target.lastIndexOf('/');
+    const name = target.slice(slash + 1);
+    if (name === '' || name === '.' || name === '..') return undefined;
+    const parent = target.slice(0, Math.max(slash, 0));
+    const realParent = this.#realDirectory(target.startsWith('/') ? parent : `${dir}/${parent}`);
+    if (realParent === undefined) return undefined;
+    const real = `${realParent}/${name}`;
+    return this.#entries.get(real)?.type === 'symlink' ? undefined : real;
   }
 
   /** Directories are asked for again and again; without the final slash of `/`. */
@@ -198,20 +229,79 @@ export class FileTree {
   }
 }
 
-function addToParents(children: Map<string, Set<string>>, path: string): void {
-  let child = path;
+function partsOf(all: Iterable<FileEntry>): TreeParts {
+  const entries = new Map<string, FileEntry>();
+  const directories = new Map<string, Directory>();
+  let links = false;
+  for (const entry of all) {
+    entries.set(entry.path, entry);
+    addToParents(directories, entry);
+    links ||= entry.type === 'symlink';
+  }
+  return { entries, directories, realDirectories: new Map(), links };
+}
+
+/** `shared`: directories that another tree has too, which are copied before they are changed. */
+function addToParents(
+  directories: Map<string, Directory>,
+  entry: FileEntry,
+  shared?: ReadonlyMap<string, Directory>,
+): void {
+  let child = entry.path;
   while (child !== '/') {
-    const slash = child.lastIndexOf('/');
-    const parent = slash <= 0 ? '/' : child.slice(0, slash);
-    const names = children.get(parent);
-    const name = child.slice(slash + 1);
-    if (names !== undefined) {
-      names.add(name);
-      return;
-    }
-    children.set(parent, new Set([name]));
+    const { parent, name } = split(child);
+    const known = directories.has(parent);
+    const { children } = toChange(directories, parent, shared);
+    if (child === entry.path) children.set(name, entry);
+    else if (!children.has(name)) children.set(name, undefined);
+    if (known) return;
     child = parent;
   }
+}
+
+function removeFromParents(
+  {
+    entries,
+    directories,
+  }: { readonly entries: TreeParts['entries']; readonly directories: Map<string, Directory> },
+  path: string,
+  shared: ReadonlyMap<string, Directory>,
+): void {
+  let child = path;
+  while (child !== '/') {
+    const { parent, name } = split(child);
+    const { children } = toChange(directories, parent, shared);
+    if (directories.has(child)) {
+      children.set(name, undefined);
+      return;
+    }
+    children.delete(name);
+    if (children.size > 0) return;
+    // Without an entry of its own a directory is there for what is in it alone.
+    directories.delete(parent);
+    if (entries.has(parent)) return;
+    child = parent;
+  }
+}
+
+function toChange(
+  directories: Map<string, Directory>,
+  dir: string,
+  shared?: ReadonlyMap<string, Directory>,
+): Directory {
+  const directory = directories.get(dir);
+  if (directory !== undefined && directory !== shared?.get(dir)) {
+    directory.sorted = null;
+    return directory;
+  }
+  const own: Directory = { children: new Map(directory?.children), sorted: null };
+  directories.set(dir, own);
+  return own;
+}
+
+function split(path: string): { parent: string; name: string } {
+  const slash = path.lastIndexOf('/');
+  return { parent: slash <= 0 ? '/' : path.slice(0, slash), name: path.slice(slash + 1) };
 }
 
 function normalise(path: string): string {

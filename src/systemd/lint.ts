@@ -125,7 +125,19 @@ function isMeant({ tree }: ResolveContext, entry: FileEntry): boolean {
   if (entry.type !== 'file' && entry.type !== 'symlink') return false;
   if (!/\/systemd\//.test(entry.path)) return false;
   const content = tree.resolve(entry.path)?.content;
-  return content !== undefined && MEANT.test(Buffer.from(content).toString('latin1'));
+  return content !== undefined && hasMeant(content);
+}
+
+/** Hosts of one image share the bytes of their files. */
+const meantIn = new WeakMap<Uint8Array, boolean>();
+
+function hasMeant(content: Uint8Array): boolean {
+  let meant = meantIn.get(content);
+  if (meant === undefined) {
+    meant = MEANT.test(Buffer.from(content.buffer, content.byteOffset, content.length).toString('latin1'));
+    meantIn.set(content, meant);
+  }
+  return meant;
 }
 
 function roleOf(ctx: ResolveContext, path: string, unitDirs: ReadonlySet<string>): Role | null {

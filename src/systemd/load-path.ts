@@ -58,7 +58,9 @@ export class UnitIndex {
   readonly #tree: FileTree;
   /** Name in a unit directory to the file's path, or for an alias to the name it is a link to. */
   readonly #targets = new Map<string, string>();
-  /** File name of a fragment (with the instance for an instance's alias) to the names that lead to it. */
+  /** Names of regular files that are not empty: most of all names, and each leads to itself. */
+  readonly #plain = new Set<string>();
+  /** File name of a fragment (with the instance for an instance's alias) to the other names that lead to it. */
   readonly #namesOf = new Map<string, string[]>();
   /** `NAME` of each `NAME.d` to where it is found. */
   readonly #dropInDirs = new Map<string, DropInDir[]>();
@@ -72,11 +74,11 @@ export class UnitIndex {
     for (const [rank, dir] of ctx.unitPath.entries()) {
       const realDir = this.#tree.realPath(dir) ?? dir;
       for (const name of this.#tree.list(dir)) {
-        if (name.endsWith('.d')) this.#addDropInDir(`${realDir}/${name}`, rank, name.slice(0, -2));
+        if (name.endsWith('.d')) this.#addDropInDir(realDir, name, rank);
         else if (!this.#targets.has(name)) this.#addEntry(dir, realDir, name, searchPath);
       }
     }
-    for (const name of this.#targets.keys()) this.#addToNames(name);
+    for (const name of this.#targets.keys()) if (!this.#plain.has(name)) this.#addToNames(name);
   }
 
   /** The unit a name stands for; null where systemd fails to follow its links. The name must be valid. */
@@ -106,25 +108,31 @@ export class UnitIndex {
     const unit = parseUnitName(name);
     if (unit === null) return;
     const path = `${dir}/${name}`;
-    const entry = this.#tree.get(`${realDir}/${name}`);
+    const entry = this.#tree.child(realDir, name);
     const type = entry?.type ?? 'directory';
     if (type === 'symlink') {
       const target = this.#linkTarget(path, dir, entry?.target ?? '', unit, searchPath);
       if (target !== null) this.#targets.set(name, target);
     } else if (type === 'file' || !this.#ctx.capabilities.loading.typedEntries) {
       this.#targets.set(name, path);
+      if (entry?.type === 'file' && entry.size > 0) this.#plain.add(name);
     }
   }
 
-  #addDropInDir(path: string, rank: number, name: string): void {
+  #addDropInDir(realDir: string, dirName: string, rank: number): void {
+    const name = dirName.slice(0, -2);
     if (parseUnitName(name) === null && !isUnitType(name)) return;
-    if (this.#ctx.capabilities.loading.typedEntries) {
-      const entry = this.#tree.get(path);
-      // systemd stats the link's text as it stands, which for a relative one means from its working directory, /.
-      if (entry?.type === 'symlink' && !this.#tree.isDirectory(`/${entry.target ?? ''}`)) {
-        if (this.#tree.isDirectory(path)) push(this.ignoredDropInLinks, name, path);
-        return;
-      }
+    const path = `${realDir}/${dirName}`;
+    const entry = this.#tree.child(realDir, dirName);
+    if (entry?.type !== 'symlink') {
+      if (entry === undefined || entry.type === 'directory') push(this.#dropInDirs, name, { rank, path });
+      return;
+    }
+    // systemd stats the link's text as it stands, which for a relative one means from its working directory, /.
+    const { typedEntries } = this.#ctx.capabilities.loading;
+    if (typedEntries && !this.#tree.isDirectory(`/${entry.target ?? ''}`)) {
+      if (this.#tree.isDirectory(path)) push(this.ignoredDropInLinks, name, path);
+      return;
     }
     const real = this.#tree.realPath(path);
     if (real === undefined) push(this.#dropInDirs, name, { rank, path: null });
@@ -162,8 +170,10 @@ export class UnitIndex {
 
   #addToNames(name: string): void {
     const file = this.#follow(name);
-    if (typeof file === 'string' || isNullOrMissing(this.#tree, file.path)) return;
+    if (typeof file === 'string') return;
     const target = baseName(file.path);
+    const isPlain = this.#plain.has(target) && this.#targets.get(target) === file.path;
+    if (!isPlain && isNullOrMissing(this.#tree, file.path)) return;
     if (target === name) {
       push(this.#namesOf, target, name);
       return;
@@ -180,6 +190,12 @@ export class UnitIndex {
     if (aliased !== null) push(this.#namesOf, aliased, name);
   }
 
+  /** Names that lead to a file of this name. */
+  #leadingTo(name: string): readonly string[] {
+    const others = this.#namesOf.get(name) ?? [];
+    return this.#plain.has(name) ? [name, ...others] : others;
+  }
+
   #findSince251(unit: UnitName): UnitFiles | null {
     const names = new Set<string>();
     this.#addNames(names, unit, unit.name, null);
@@ -194,7 +210,7 @@ export class UnitIndex {
   /** `add_names()`: the name itself, and its aliases with the unit's instance. */
   #addNames(names: Set<string>, unit: UnitName, name: string, fragmentName: string | null): void {
     names.add(name);
-    for (const alias of this.#namesOf.get(name) ?? []) {
+    for (const alias of this.#leadingTo(name)) {
       const full = instantiate(alias, unit.instance) ?? alias;
       if (full !== alias && fragmentName !== null && this.#leadsElsewhere(full, fragmentName)) continue;
       names.add(full);
@@ -209,7 +225,7 @@ export class UnitIndex {
     if (file === 'loop') return null;
     if (file === 'none') return unitFiles(unit, names, null);
     const fragmentName = baseName(file.path);
-    for (const alias of this.#namesOf.get(fragmentName) ?? []) {
+    for (const alias of this.#leadingTo(fragmentName)) {
       if (direct === 'none') {
         // Other names of the template's file get the instance, whatever they had in its place: a plain one has none.
         const other = parseUnitName(alias);

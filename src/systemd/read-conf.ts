@@ -1,4 +1,4 @@
-import type { SystemdCapabilities } from './capabilities.ts';
+import type { Dialect, SystemdCapabilities } from './capabilities.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import { type ConfFile, parseConf } from './dialect.ts';
 import type { FileEntry, FileTree } from './file-tree.ts';
@@ -13,8 +13,8 @@ export type ReadConf =
   | { readonly kind: 'read'; readonly conf: ConfFile }
   | { readonly kind: 'missing' | 'not-a-file' | 'masked' | 'not-kept' };
 
-/** Parsed files by their bytes; a tree and its edited copy share the bytes of what was not edited. */
-const parsed = new WeakMap<Uint8Array, { capabilities: SystemdCapabilities; conf: ConfFile }>();
+/** Parsed files by their bytes; hosts of one image and the trees after edits share those of a file that is the same. */
+const parsed = new WeakMap<Dialect, WeakMap<Uint8Array, ConfFile>>();
 
 /** Reads the file at `path`, links followed. */
 export function readConf(tree: FileTree, path: string, capabilities: SystemdCapabilities): ReadConf {
@@ -25,11 +25,15 @@ export function readConf(tree: FileTree, path: string, capabilities: SystemdCapa
   if (entry.type === 'directory') return { kind: 'not-a-file' };
   if (entry.type !== 'file' || entry.size === 0) return { kind: 'masked' };
   if (entry.content === undefined) return { kind: 'not-kept' };
-  const known = parsed.get(entry.content);
-  if (known?.capabilities === capabilities) return { kind: 'read', conf: known.conf };
-  const conf = parseConf(entry.content, capabilities);
-  parsed.set(entry.content, { capabilities, conf });
-  return { kind: 'read', conf };
+  return { kind: 'read', conf: confOf(entry.content, capabilities) };
+}
+
+function confOf(content: Uint8Array, capabilities: SystemdCapabilities): ConfFile {
+  const known = parsed.get(capabilities.dialect) ?? new WeakMap<Uint8Array, ConfFile>();
+  parsed.set(capabilities.dialect, known);
+  const conf = known.get(content) ?? parseConf(content, capabilities);
+  known.set(content, conf);
+  return conf;
 }
 
 /** A file that may set a limit, of which the snapshot has no bytes. */

@@ -19,11 +19,29 @@ export interface ResolvedManagerConf extends ResolvedLimit {
   readonly obstacle: string | null;
 }
 
+const resolved = new WeakMap<ResolveContext, Map<string, ResolvedManagerConf>>();
+
 /**
  * What main file and drop-ins say of a key (`config_parse_many()` of systemd's conf-parser.c). A user's own
  * ~/.config/systemd/user.conf, which 249 and later read after this, is not looked at.
+ * Asked again for the same key it gives the same object.
  */
 export function resolveManagerConf(ctx: ResolveContext, wanted: ManagerConfKey): ResolvedManagerConf {
+  let confs = resolved.get(ctx);
+  if (confs === undefined) {
+    confs = new Map();
+    resolved.set(ctx, confs);
+  }
+  const name = `${wanted.file} ${wanted.section} ${wanted.key}`;
+  let conf = confs.get(name);
+  if (conf === undefined) {
+    conf = resolveAnew(ctx, wanted);
+    confs.set(name, conf);
+  }
+  return conf;
+}
+
+function resolveAnew(ctx: ResolveContext, wanted: ManagerConfKey): ResolvedManagerConf {
   const found: FoundAssignment[] = [];
   const files: string[] = [];
   const { paths, obstacle } = managerConfFiles(ctx, wanted.file);

@@ -125,7 +125,7 @@ export function editContext(ctx: ResolveContext, edits: readonly FileEdit[]): Re
     content === null ? 'removed' : content.length === 0 ? 'empty' : 'written';
   const files = edits.map((edit) => `${kindOf(edit)} ${edit.path}`).join('\0');
   const like = known.get(files);
-  const after = { ...ctx, tree: ctx.tree.withEdits(edits, like?.tree) };
+  const after = { ...ctx, tree: ctx.tree.withEdits(edits) };
   if (like === undefined) {
     if (known.size >= MOST_EDITED) known.clear();
     known.set(files, after);

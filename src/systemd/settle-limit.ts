@@ -13,7 +13,8 @@ export function settleLimit(found: readonly FoundAssignment[]): ResolvedLimit {
   if (found.length === 0) return UNSET;
   const last = found.findLast(({ parsed }) => parsed.ok);
   const assignments = found.map((assignment): Assignment => {
-    const { parsed, ...text } = assignment;
+    const { file, line, section, key, raw, parsed } = assignment;
+    const text = { file, line, section, key, raw };
     if (!parsed.ok) return { ...text, value: null, outcome: 'ignored', reason: parsed.reason };
     return { ...text, value: parsed.value, outcome: assignment === last ? 'wins' : 'overridden' };
   });

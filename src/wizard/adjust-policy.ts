@@ -1,10 +1,10 @@
 import { isMap, isNode, parseDocument } from 'yaml';
+import type { PlanLimit } from '../plan/plan.ts';
 import { type Policy, parsePolicy } from '../plan/policy.ts';
-import type { LimitRef } from '../snapshot/limits.ts';
 
 /** A limit the operator has fixed: `576`, `33%` or `infinity`. */
 export interface Adjustment {
-  readonly limit: LimitRef;
+  readonly limit: PlanLimit;
   readonly value: string;
 }
 
@@ -39,7 +39,7 @@ export function adjustPolicy(text: string, adjustments: readonly Adjustment[]): 
 }
 
 /** Where in a policy the rule for a limit is; null: it has none for such. */
-function pathOf(limit: LimitRef): readonly string[] | null {
+function pathOf(limit: PlanLimit): readonly string[] | null {
   switch (limit.kind) {
     case 'unit':
       return ['units', limit.unit];
@@ -50,6 +50,7 @@ function pathOf(limit: LimitRef): readonly string[] | null {
     case 'sysctl':
       return ['kernel', limit.name.replace('kernel.', '')];
     case 'cgroup':
+    case 'recorder':
       return null;
   }
 }

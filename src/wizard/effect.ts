@@ -1,8 +1,9 @@
 import type { HostProfile } from '../measure/profile.ts';
+import type { PlanLimit } from '../plan/plan.ts';
 import { followsDefault } from '../plan/wishes.ts';
 import { formatShare } from '../report/limit-names.ts';
 import { escapeText, type SafeText, safe } from '../report/terminal-escape.ts';
-import type { HostLimits, LimitRef, UnitLimit } from '../snapshot/limits.ts';
+import type { HostLimits, UnitLimit } from '../snapshot/limits.ts';
 
 /**
  * What a limit of so many tasks means on this host: the room above what was used, now or while it was measured, and its
@@ -11,9 +12,10 @@ import type { HostLimits, LimitRef, UnitLimit } from '../snapshot/limits.ts';
 export function limitEffect(
   limits: HostLimits,
   measured: HostProfile | null,
-  limit: LimitRef,
+  limit: PlanLimit,
   count: string,
 ): SafeText[] {
+  if (limit.kind === 'recorder') return [];
   const peaks = new Map(
     measured?.units.flatMap(({ unit, peak, members = [] }) => [[unit, peak], ...members]),
   );
@@ -49,7 +51,7 @@ export function limitEffect(
 }
 
 /** What runs under a limit now, each on its own. */
-export function rowsUnder({ units }: HostLimits, limit: LimitRef): UnitLimit[] {
+export function rowsUnder({ units }: HostLimits, limit: PlanLimit): UnitLimit[] {
   return units.filter((row) => {
     if (!row.active || row.cgroup === null) return false;
     switch (limit.kind) {

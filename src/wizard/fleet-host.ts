@@ -3,8 +3,9 @@ import type { InventoryHost } from '../fleet/inventory.ts';
 import { profileOf } from '../measure/host-of.ts';
 import type { Profile } from '../measure/profile.ts';
 import { limitKey } from '../plan/need.ts';
+import type { PlanLimit } from '../plan/plan.ts';
 import { byLeastHeadroom, selectUnits } from '../report/select-units.ts';
-import type { HostLimits, LimitRef, UnitLimit } from '../snapshot/limits.ts';
+import type { HostLimits, UnitLimit } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { rowsUnder } from './effect.ts';
 
@@ -62,7 +63,7 @@ function usedOf({ current, peak }: UnitLimit): number {
 /** The hosts that have something under a limit, the one that used most of it first; of equals the first. */
 export function byUse(
   hosts: readonly FleetHost[],
-  limit: LimitRef,
+  limit: PlanLimit,
   profile: Profile | null,
 ): readonly FleetHost[] {
   const key = limitKey(limit);

@@ -1,11 +1,11 @@
 import type { HostPlan } from '../fleet/host-plan.ts';
 import { limitKey } from '../plan/need.ts';
+import type { PlanLimit } from '../plan/plan.ts';
 import { escapeText, type SafeText, safe } from '../report/terminal-escape.ts';
-import type { LimitRef } from '../snapshot/limits.ts';
 
 /** What plans make of one limit, hosts with the same outcome together. */
 export interface LimitOutcomes {
-  readonly limit: LimitRef;
+  readonly limit: PlanLimit;
   readonly title: string;
   readonly outcomes: readonly Outcome[];
 }
@@ -21,11 +21,11 @@ export interface Outcome {
 export function outcomesOf(plans: readonly HostPlan[]): readonly LimitOutcomes[] {
   const limits = new Map<
     string,
-    { limit: LimitRef; title: string; outcomes: Map<string, Outcome & { readonly hosts: string[] }> }
+    { limit: PlanLimit; title: string; outcomes: Map<string, Outcome & { readonly hosts: string[] }> }
   >();
   const add = (
     name: string,
-    { limit, title }: { readonly limit: LimitRef; readonly title: string },
+    { limit, title }: { readonly limit: PlanLimit; readonly title: string },
     kind: Outcome['kind'],
     text: SafeText,
   ): void => {

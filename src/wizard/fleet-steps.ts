@@ -1,4 +1,5 @@
 import { profileOf } from '../measure/host-of.ts';
+import { recorderFiles } from '../measure/recorder-files.ts';
 import { nearestName } from '../plan/nearest-name.ts';
 import { planHost } from '../plan/plan-host.ts';
 import { parsePolicy } from '../plan/policy.ts';
@@ -201,7 +202,7 @@ export function fleetValueView(state: At<'value'> & FleetWanted): View {
         if (!made.ok) return no(made.problem);
         let changed: SafeText | null = null;
         for (const { name, snapshot, limits, use } of judges) {
-          const { change, refused } = outcomeOf(planHost(snapshot, made.policy, use), limit);
+          const { change, refused } = outcomeOf(planHost(snapshot, made.policy, use, recorderFiles()), limit);
           if (refused !== undefined) {
             const { message, help } = refused.diagnostic;
             return no(`${name}: ${message}.${help === undefined ? '' : ` ${help}`}`);

@@ -1,11 +1,12 @@
 import { profileOf } from '../measure/host-of.ts';
+import type { PlanLimit } from '../plan/plan.ts';
 import { plural } from '../report/diagnostic-text.ts';
 import { fleetSummary, hostNames } from '../report/fleet-text.ts';
 import { wrap } from '../report/layout.ts';
 import { sameLimit } from '../report/limit-names.ts';
 import type { Style } from '../report/style.ts';
 import { escapeText, join, type SafeText, safe } from '../report/terminal-escape.ts';
-import { hostLimits, type LimitRef } from '../snapshot/limits.ts';
+import { hostLimits } from '../snapshot/limits.ts';
 import { limitEffect } from './effect.ts';
 import { byUse } from './fleet-host.ts';
 import { type LimitOutcomes, type Outcome, outcomesOf } from './fleet-outcome.ts';
@@ -23,7 +24,7 @@ const SAME_SHOWN = 5;
  * The limits that are recommended for the hosts of an inventory, the hosts with the same value together; reason and meaning are
  * those of the host among them that uses most. Or only the limit that was adjusted just now.
  */
-export function fleetValuesText(wanted: FleetWanted, only: LimitRef | null, style: Style): SafeText {
+export function fleetValuesText(wanted: FleetWanted, only: PlanLimit | null, style: Style): SafeText {
   const { plans, measured } = wanted;
   const all = outcomesOf(plans.plans).filter(({ limit }) => only === null || sameLimit(limit, only));
   const changed = all.filter(isChanged);
@@ -55,7 +56,7 @@ function isChanged({ outcomes }: LimitOutcomes): boolean {
 
 function outcomeLines(
   { hosts, plans, measured }: FleetWanted,
-  limit: LimitRef,
+  limit: PlanLimit,
   { kind, text, hosts: names }: Outcome,
   style: Style,
 ): SafeText[] {

@@ -1,4 +1,5 @@
 import { profileOf } from '../measure/host-of.ts';
+import { recorderFiles } from '../measure/recorder-files.ts';
 import { fileDiff } from '../plan/file-diff.ts';
 import { planHost } from '../plan/plan-host.ts';
 import { plural } from '../report/diagnostic-text.ts';
@@ -155,7 +156,7 @@ export function valueView(state: At<'value'> & HostWanted): View {
         if (text === '') return no('A number of tasks, a percentage such as 33%, or infinity.');
         const adjusted = adjustPolicy(template.text, [...others, { limit, value: text }]);
         if (!adjusted.ok) return no(adjusted.problem);
-        const made = planHost(snapshot, adjusted.policy, use);
+        const made = planHost(snapshot, adjusted.policy, use, recorderFiles());
         const { change, refused, unchanged } = outcomeOf(made, limit);
         if (refused !== undefined) {
           const { message, help } = refused.diagnostic;

@@ -1,8 +1,9 @@
 import { profileOf } from '../measure/host-of.ts';
+import { recorderFiles } from '../measure/recorder-files.ts';
 import { nearestName } from '../plan/nearest-name.ts';
+import type { PlanLimit } from '../plan/plan.ts';
 import { planHost } from '../plan/plan-host.ts';
 import { escapeText, type SafeText, safe } from '../report/terminal-escape.ts';
-import type { LimitRef } from '../snapshot/limits.ts';
 import { type Adjustment, adjustPolicy } from './adjust-policy.ts';
 import type { TextQuestion } from './question.ts';
 import type { Measured, Setting, Template } from './setting.ts';
@@ -146,7 +147,7 @@ export function want(
   template: Template,
   measured: Measured | null,
   adjustments: readonly Adjustment[],
-  shown: LimitRef | null = null,
+  shown: PlanLimit | null = null,
 ): State {
   const adjusted = adjustPolicy(template.text, adjustments);
   // A limit that can be fixed in one template can be in all.
@@ -158,7 +159,7 @@ export function want(
   }
   const { kind, reason, target, snapshot, limits } = subject;
   const use = measured === null ? null : profileOf(measured.profile, snapshot.host);
-  const plan = planHost(snapshot, adjusted.policy, use);
+  const plan = planHost(snapshot, adjusted.policy, use, recorderFiles());
   return { at: 'values', kind, reason, target, snapshot, limits, ...chosen, plan };
 }
 

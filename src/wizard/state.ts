@@ -1,7 +1,7 @@
 import type { Fleet as FleetOfInventory } from '../fleet/fleet-file.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan, PlanLimit } from '../plan/plan.ts';
 import type { SafeText } from '../report/terminal-escape.ts';
-import type { HostLimits, LimitRef } from '../snapshot/limits.ts';
+import type { HostLimits } from '../snapshot/limits.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Adjustment } from './adjust-policy.ts';
 import type { FleetHost } from './fleet-host.ts';
@@ -93,11 +93,11 @@ export type State =
   | ({ readonly at: 'measuring'; readonly ms: number } & Subject)
   | ({ readonly at: 'loading'; readonly file: string } & Subject)
   | ({ readonly at: 'template'; readonly before: Wanted | null } & Subject)
-  | ({ readonly at: 'planning'; readonly shown: LimitRef | null } & Fleet & Chosen)
-  | ({ readonly at: 'values'; readonly shown: LimitRef | null } & HostWanted)
-  | ({ readonly at: 'fleet-values'; readonly shown: LimitRef | null } & FleetWanted)
+  | ({ readonly at: 'planning'; readonly shown: PlanLimit | null } & Fleet & Chosen)
+  | ({ readonly at: 'values'; readonly shown: PlanLimit | null } & HostWanted)
+  | ({ readonly at: 'fleet-values'; readonly shown: PlanLimit | null } & FleetWanted)
   | ({ readonly at: 'unit' } & Wanted)
-  | ({ readonly at: 'value'; readonly limit: LimitRef } & Wanted)
+  | ({ readonly at: 'value'; readonly limit: PlanLimit } & Wanted)
   | ({ readonly at: 'review' } & Wanted)
   | In<'rollout' | 'waves' | 'max-fail' | 'bake' | 'on-failure', Rollout>
   | ({ readonly at: 'name' } & Ending)

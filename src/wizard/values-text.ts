@@ -1,5 +1,6 @@
 import { profileOf } from '../measure/host-of.ts';
 import { recommend } from '../needs/recommend.ts';
+import type { PlanLimit } from '../plan/plan.ts';
 import { limitRule, parsePolicy } from '../plan/policy.ts';
 import { labelled } from '../report/layout.ts';
 import { sameLimit } from '../report/limit-names.ts';
@@ -7,7 +8,6 @@ import { planSummary } from '../report/plan-text.ts';
 import { recommendText } from '../report/recommend-text.ts';
 import type { Style } from '../report/style.ts';
 import { escapeText, join, type SafeText, safe } from '../report/terminal-escape.ts';
-import type { LimitRef } from '../snapshot/limits.ts';
 import { limitEffect } from './effect.ts';
 import type { HostWanted } from './state.ts';
 
@@ -17,10 +17,10 @@ const LABEL = 10;
  * The limits that are recommended, each with its reason and what it means; or only the one that was adjusted just now. Where
  * something was measured, what that asks for stands before.
  */
-export function valuesText(wanted: HostWanted, only: LimitRef | null, style: Style): SafeText {
+export function valuesText(wanted: HostWanted, only: PlanLimit | null, style: Style): SafeText {
   const { plan, limits, measured, snapshot } = wanted;
   const use = measured === null ? null : profileOf(measured.profile, snapshot.host);
-  const isShown = ({ limit }: { readonly limit: LimitRef }): boolean =>
+  const isShown = ({ limit }: { readonly limit: PlanLimit }): boolean =>
     only === null || sameLimit(limit, only);
   const lines: SafeText[] = [];
   if (only === null && measured !== null) lines.push(measuredText(wanted, style));

@@ -12,7 +12,6 @@ import { Program, until } from './program.ts';
 
 /** Measuring real hosts over a real sshd, where what there is to measure is known. */
 
-const root = join(import.meta.dirname, '../..');
 let program: Program;
 
 function unitOf({ units }: HostProfile, name: string): UnitProfile | undefined {
@@ -193,40 +192,56 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
       expect(unitOf(hostOf(readFileSync(file, 'utf8')), 'crowd.service')?.peak).toBe(37);
     });
 
-    it('records by itself, which is fetched, and is removed without a trace', async () => {
-      const template = (name: string) => readFileSync(join(root, 'templates', name));
+    it('records by itself, which is fetched, and is removed without a trace, each by a plan', async () => {
+      const by = (policy: string, ...more: string[]) =>
+        program.run(...more, ...as('root'), '--policy', policy);
+      const traces = async (): Promise<string> => {
+        const { stdout } = await host.exec(
+          `systemctl list-units --all "tasksctl*" --no-legend
+          find / -xdev \\( -path /proc -o -path /var/lib/tasksctl/runs \\) -prune -o -name "tasksctl*" -print -o -name "*.samples*" -print |
+            grep -v "^/run/\\|^/var/lib/tasksctl$\\|tasksctl-recover"`,
+          { check: false },
+        );
+        return stdout.toString();
+      };
+      const before = await traces();
+      // Faster than anybody would have it, and soon at an end, so that a second run follows.
+      const operators = '/etc/systemd/system/tasksctl-recorder.service.d/test.conf';
       await host.writeFiles({
-        '/etc/systemd/system/tasksctl-recorder.service': template('recorder/tasksctl-recorder.service'),
-        '/etc/systemd/system/tasksctl-recorder.timer': template('recorder/tasksctl-recorder.timer'),
-        '/etc/tasksctl/record.sh': template('recorder/record.sh'),
-        '/etc/tasksctl/sampler.sh': template('sampler.sh'),
-        // Faster than anybody would have it, and soon at an end, so that a second run follows.
-        '/etc/systemd/system/tasksctl-recorder.service.d/test.conf':
-          '[Service]\nEnvironment=TASKSCTL_SAMPLE_SECONDS=3 TASKSCTL_SAMPLE_CENTISECONDS=50\n',
+        [operators]: '[Service]\nEnvironment=TASKSCTL_SAMPLE_SECONDS=3 TASKSCTL_SAMPLE_CENTISECONDS=50\n',
       });
-      await host.exec(
-        'systemctl daemon-reload && systemctl enable --now tasksctl-recorder.timer && systemctl start tasksctl-recorder',
-      );
+      const installed = await by('recorder', 'apply', '--yes');
+      expect(installed.stderr).toContain('recorder of task counts: off -> on');
+      expect(installed).toMatchObject({ code: 0 });
       await until('there are two runs, the first of them compressed', async () => {
-        const { stdout } = await host.exec('cd /var/lib/tasksctl/samples && ls', { check: false });
+        const { stdout } = await host.exec('cd /var/lib/tasksctl-recorder && ls', { check: false });
         return /\.samples\.gz\n.*\.samples\n/.test(stdout.toString());
       });
+      expect(await by('recorder', 'plan', '--detailed-exitcode')).toMatchObject({ code: 0 });
+      expect(await program.run('verify', ...as('root'))).toMatchObject({ code: 0 });
       const run = await program.run('measure', ...as('carol'), '--collect', '--json');
       expect(run).toMatchObject({ code: 0, stderr: '' });
       const measured = hostOf(run.stdout);
       expect(measured.samples).toBeGreaterThan(4);
       expect(unitOf(measured, 'crowd.service')).toMatchObject({ peak: 37 });
       expect(unitOf(measured, 'tight.service')?.rejections).toBeGreaterThan(0);
-      await host.exec(`systemctl disable --now tasksctl-recorder.timer tasksctl-recorder.service
-      rm -r /etc/systemd/system/tasksctl-recorder* /etc/tasksctl /var/lib/tasksctl; systemctl daemon-reload`);
-      const { stdout } = await host.exec(
-        'systemctl list-units --all "tasksctl*" --no-legend; ls -d /etc/tasksctl /var/lib/tasksctl',
-        { check: false },
-      );
-      expect(stdout.toString()).toBe('');
+
+      expect(await by('no-recorder', 'apply', '--yes')).toMatchObject({ code: 0 });
+      await host.exec(`rm -r ${operators.replace('/test.conf', '')}; systemctl daemon-reload`);
+      expect(await traces()).toBe(before);
       const none = await program.run('measure', ...as('carol'), '--collect');
       expect(none).toMatchObject({ code: 1 });
       expect(none.stderr).toContain('there are no samples');
+
+      // The removal is undone, and so is the installation by itself.
+      expect(await program.run('rollback', ...as('root'), '--yes')).toMatchObject({ code: 0 });
+      expect((await host.exec('systemctl is-active tasksctl-recorder.timer')).stdout.toString()).toBe(
+        'active\n',
+      );
+      expect(await by('no-recorder', 'apply', '--yes')).toMatchObject({ code: 0 });
+      expect(await by('recorder', 'apply', '--yes')).toMatchObject({ code: 0 });
+      expect(await program.run('rollback', ...as('root'), '--yes')).toMatchObject({ code: 0 });
+      expect(await traces()).toBe(before);
     });
 
     it('counts the same without a process on this machine as on the host', async () => {

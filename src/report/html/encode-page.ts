@@ -3,7 +3,7 @@ import type { TaskCount } from '../../systemd/tasks-max.ts';
 import type { HostReport, UnitRow } from '../host-report.ts';
 import { type HostUse, MOST_POINTS, thin, type UnitUse } from '../host-use.ts';
 import type { PlanReport, Report } from '../report.ts';
-import type { RunEvent } from '../run-events.ts';
+import { type RunEvent, tookText } from '../run-events.ts';
 import { escapeText } from '../terminal-escape.ts';
 import {
   INFINITE,
@@ -48,7 +48,7 @@ export function encodePage(report: Report): PageData {
     hosts: report.hosts.map((host) => encodeHost(host, add, shapes, findings)),
     use: report.use.map((use) => encodeUse(use, { units: each, points: most }, add)),
     plans: report.plans.map((plan) => encodePlan(plan, add, texts)),
-    runs: report.runs.map((run) => encodeRun(run, add)),
+    runs: encodeRuns(report.runs, add),
     texts: texts.all,
     shapes: shapes.all,
     findings: findings.all,
@@ -181,9 +181,9 @@ function bars({ histogram, peak }: UnitUse): { barWidth: number; histogram: numb
   return { barWidth, histogram: [...shares].flatMap(([from, share]) => [from, Math.round(share * 10_000)]) };
 }
 
-function encodePlan({ plan, diffs }: PlanReport, add: Add, texts: Interned<string>): PagePlan {
+function encodePlan({ plan, diffs, hosts }: PlanReport, add: Add, texts: Interned<string>): PagePlan {
   return {
-    name: escapeText(plan.host.hostname),
+    names: hosts.map(escapeText),
     target: escapeText(plan.target),
     policy: add(plan.policy.name),
     changes: plan.changes.map(({ title, from, to, reason, activation }) => ({
@@ -209,13 +209,31 @@ export function valueText({ text, count }: { readonly text: string; readonly cou
   return text === count ? text : `${text} = ${count}`;
 }
 
-function encodeRun({ target, run, at, tone, state, details }: RunEvent, add: Add): PageRun {
-  return {
-    host: escapeText(target),
-    run: escapeText(run),
-    at: at === null ? '' : escapeText(at),
-    tone,
-    state: add(state),
-    details: details.map(add),
-  };
+function encodeRuns(runs: readonly RunEvent[], add: Add): PageRun[] {
+  /** When each rollout began and ended, in milliseconds since 1970. */
+  const rollouts = new Map<string, [from: number, to: number]>();
+  const timeOf = (time: string | null | undefined): number => Date.parse(time ?? '');
+  for (const { rollout, since, at } of runs) {
+    if (rollout === undefined) continue;
+    const known = rollouts.get(rollout) ?? [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    const times = [timeOf(since), timeOf(at)].filter((time) => !Number.isNaN(time));
+    rollouts.set(rollout, [Math.min(known[0], ...times), Math.max(known[1], ...times)]);
+  }
+  return runs.map(({ target, run, at, since, rollout, tone, state, details }): PageRun => {
+    const [from, to] = rollouts.get(rollout ?? '') ?? [0, 0];
+    const within = (time: number): number =>
+      to > from && !Number.isNaN(time) ? Math.round(((time - from) / (to - from)) * 1000) : 0;
+    const end = within(timeOf(at));
+    return {
+      host: target === null ? '' : escapeText(target),
+      run: escapeText(run),
+      at: at === null ? '' : escapeText(at),
+      took: at === null || since === undefined ? '' : (tookText(since, at) ?? ''),
+      rollout: rollout === undefined ? '' : escapeText(rollout),
+      span: [since === undefined ? end : Math.min(end, within(timeOf(since))), end],
+      tone,
+      state: add(state),
+      details: details.map(add),
+    };
+  });
 }

@@ -73,7 +73,8 @@ export interface PageUnitUse {
 }
 
 export interface PagePlan {
-  readonly name: string;
+  /** Hosts that have it. */
+  readonly names: readonly string[];
   readonly target: string;
   readonly policy: number;
   readonly changes: readonly {
@@ -90,10 +91,16 @@ export interface PagePlan {
 }
 
 export interface PageRun {
+  /** Empty: all hosts of a rollout. */
   readonly host: string;
   readonly run: string;
   /** ISO 8601; empty: not known. */
   readonly at: string;
+  /** How long it took, in words, or empty. */
+  readonly took: string;
+  /** Of what is a part of a rollout: its run, and when it began and ended within that, in thousandths. */
+  readonly rollout: string;
+  readonly span: readonly [number, number];
   readonly tone: 'good' | 'warn' | 'bad';
   readonly state: number;
   readonly details: readonly number[];

@@ -230,7 +230,7 @@ echo "$after $*" >/run/fake/timer
   // Complains about the one thing in what it is told to look at first.
   'systemd-analyze': `#!/bin/sh
 for file in "\${SYSTEMD_UNIT_PATH%:}"/*/*.conf; do
-  ! grep -qs '^TaskMax=' "$file" || echo "$file:2: Unknown key name 'TaskMax' in section 'Slice', ignoring." >&2
+  ! grep -qs '^TasksMax=banana' "$file" || echo "$file:2: Maximum tasks value 'banana' invalid, ignoring." >&2
 done
 exit 1
 `,

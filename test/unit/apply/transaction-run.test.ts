@@ -198,7 +198,7 @@ describe.skipIf(!root)('a killed transaction', () => {
   /** It refuses, for the file it expects is not there; what was unfinished is finished all the same. */
   async function nextRun(on: PrivateHost): Promise<void> {
     const run = '20261122T201600Z-0001';
-    const plan = makePlan([plannedFile('/etc/systemd/system/x.slice.d/1.conf', 'x', 'y')], [], {
+    const plan = makePlan([plannedFile('/etc/systemd/system/x.slice.d/1.conf', 'x', '# y')], [], {
       preconditions: { bootId: null, systemdVersion: 252 },
     });
     expect((await runOn(on, applyScript(plan, { run }), { run })).end).toMatchObject({ reason: 'drift' });
@@ -342,13 +342,16 @@ describe.skipIf(!root)('what is refused, with nothing written', () => {
     const before = on.tree('/');
     const etc = on.tree('/etc');
     const plan = makePlan(
-      [plannedFile(USERS, null, '[Slice]\nTaskMax=20000\n')],
+      [plannedFile(USERS, null, '[Slice]\nTasksMax=banana\n')],
       [makeChange({ kind: 'user-default' }, '20000', { files: [USERS] })],
     );
     for (const mode of ['check', 'apply'] as const) {
       const { end } = await runOn(on, applyScript(plan, { mode }));
       expect(end).toMatchObject({ kind: 'refused', step: 'syntax', reason: 'parse-warning' });
-      expect(end).toHaveProperty('detail', expect.stringContaining(`${USERS}:2: Unknown key name 'TaskMax'`));
+      expect(end).toHaveProperty(
+        'detail',
+        expect.stringContaining(`${USERS}:2: Maximum tasks value 'banana'`),
+      );
       if (mode === 'check') expect(lasting(on.tree('/'))).toEqual(lasting(before));
     }
     expect(on.tree('/etc')).toEqual(etc);

@@ -58,7 +58,10 @@ describe('the script', () => {
     const evil =
       "'; intruder /tmp/x; echo '\n$(intruder /tmp/x)\n`intruder /tmp/x`\nend-of-the-saved-program\n";
     const path = "/etc/systemd/system/a'$(intruder x)`b`.service.d/1.conf";
-    const plan = makePlan([plannedFile(path, null, evil)], [makeChange({ kind: 'user-default' }, '1')]);
+    const plan = makePlan(
+      [plannedFile(path, evil, `${evil}TasksMax=1\n`)],
+      [makeChange({ kind: 'user-default' }, '1')],
+    );
     const made = make({ ...plan, target: evil, policy: { name: evil, sha256: '' } });
     if (made.kind !== 'script') throw new Error(made.detail);
     for (const line of made.script.split('\n')) expect(line).not.toMatch(/^[^']*intruder/);
@@ -95,7 +98,7 @@ describe('a plan that may not be applied', () => {
   });
 
   it('has a content its hash does not fit, one path twice, or a value that is none', () => {
-    const file = plannedFile(USERS, null, 'x');
+    const file = plannedFile(USERS, null, '# x');
     const damaged = {
       ...file,
       after: { content: { text: 'y' }, sha256: file.after?.sha256 ?? '', mode: 0o644 },

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import stringWidth from 'string-width';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { planSchema } from '../../../src/plan/plan.ts';
 import { lintSchema } from '../../../src/report/lint-json.ts';
@@ -121,6 +122,49 @@ describe('status', () => {
     expect(await run).toEqual({ code: 130, stdout: '', stderr: 'error: Interrupted.\n' });
   });
 });
+
+describe('on a terminal', () => {
+  const names = {
+    'ci-runner': 'ビルド-運行者-非常に長い名前-そしてもっと長い名前',
+    api: 'emoji-🚀👩\u200d💻-e\u0301cole',
+    'batch-import': 'rtl-\u202egnp\u202c-שלום',
+    'batch-report': 'esc\x1b[31m\x1b]0;pwn\x07',
+  };
+  const stdin = Object.entries(names).reduce(
+    (all, [plain, wide]) =>
+      all.replaceAll(`${plain}.service`, `${JSON.stringify(wide).slice(1, -1)}.service`),
+    text,
+  );
+
+  it.each([
+    80, 120,
+  ])('fits %i columns whatever units are called, and its tables are aligned', async (terminal) => {
+    const env = { LANG: 'C.UTF-8', NO_COLOR: '1' };
+    const show = async (...argv: string[]) =>
+      (await runCli([...argv, '--snapshot', '-'], { stdin, terminal, env })).stdout.split('\n');
+    const all = [
+      await show('status', '--all'),
+      await show('status', '--tree', '--all'),
+      await show('status', '--explain', `${names['ci-runner']}.service`),
+      await show('lint'),
+      await show('diagnose'),
+      await show('plan', '--no-diff', '--verbose'),
+    ];
+    // What is to be copied, lines of the kernel's log, and words that are longer than a line are not broken.
+    const copied = /^ {3}Do |^ {2}\[ *[0-9.]+\] cgroup|^ *\S+$/;
+    for (const line of all.flat()) if (!copied.test(line)) expect(line).toSatisfy(fits(terminal));
+    for (const lines of all.slice(0, 2)) {
+      const titles = lines.findIndex((line) => line.startsWith('UNIT'));
+      const column = lines[titles]?.indexOf('USED');
+      const bars = lines.slice(titles + 1).flatMap((line) => /^(.*?)[█▉▊▋▌▍▎▏░]/.exec(line)?.[1] ?? []);
+      expect(bars.length).toBeGreaterThan(20);
+      expect(new Set(bars.map((before) => stringWidth(before)))).toEqual(new Set([column]));
+    }
+    expect(all.flat().join('')).not.toMatch(/[\x1b\u202e\u200d]/);
+  });
+});
+
+const fits = (columns: number) => (line: string) => stringWidth(line) <= columns;
 
 describe('plan', () => {
   it.each([

@@ -70,7 +70,7 @@ describe('report', () => {
     expect(data).toMatchObject({
       hosts: [{ name: 'debian-12' }, { name: 'debian-13' }],
       use: [{ name: 'debian-12', units: [{ peak: 240 }] }],
-      plans: [{ name: 'debian-12' }],
+      plans: [{ names: ['debian-12'] }],
     });
     expect(text('r.md')).toMatch(/^# Task limits: debian-12, debian-13\n/);
     expect(text('r.xml')).toContain('<testsuite name="debian-13"');
@@ -90,6 +90,80 @@ describe('report', () => {
     const { code, stdout } = await runCli(['report', runs, '--markdown', '-']);
     expect(code).toBe(0);
     expect(stdout).toContain('- time not recorded `admin@web1` verify: everything holds `r1`');
+  });
+
+  it('takes plans of a fleet, hosts with the same one together', async () => {
+    const one = JSON.parse(readFileSync(plan, 'utf8'));
+    const host = (name: string, changes: unknown[]) => ({
+      ...{ schema: 'tasksctl/host-plan/1', name, groups: ['web'], plan: { ...one, changes } },
+      before: { bootId: null, rejections: {}, failedUnits: [] },
+    });
+    const saved = join(dir, 'fleet.ndjson');
+    const hosts = [host('web1', one.changes), host('web2', []), host('web3', one.changes)];
+    const order = {
+      ...{ schema: 'tasksctl/fleet-order/1', maxUnavailable: [] },
+      stages: [{ name: null, hosts: ['web1', 'web2', 'web3', 'db1'], split: null }],
+    };
+    const write = (...all: unknown[]) =>
+      writeFileSync(saved, all.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    write(order, ...hosts);
+    const lines = await runCli(['report', saved, '--markdown', '-']);
+    expect(lines.code).toBe(0);
+    expect(lines.stderr).toContain('there is no plan of db1');
+    expect(lines.stdout.match(/^## .*/gm)).toEqual([
+      '## Plan for web1, web3 by policy default',
+      '## Plan for web2 by policy default',
+    ]);
+    expect(lines.stdout).toContain('To undo it: `tasksctl rollback RUN`');
+    const junit = await runCli(['report', saved, '--junit', '-']);
+    expect(junit.stdout.match(/<testsuite name="[^"]*"/g)).toHaveLength(3);
+
+    const printed = join(dir, 'fleet.json');
+    const fleet = {
+      schema: 'tasksctl/fleet-plan/1',
+      groups: [{ hosts: ['web1', 'web2', 'web3', 'web4', 'web5'], policies: ['default'], plan: one }],
+      lost: [{ name: 'db1', target: 'db1', error: { kind: 'timeout', message: 'no answer\x1b[2J' } }],
+      failed: [{ name: 'web2', detail: 'the disk is full' }],
+    };
+    writeFileSync(printed, JSON.stringify(fleet));
+    const { stdout, stderr } = await runCli(['report', printed, '--markdown', '-']);
+    expect(stdout).toContain('## Plan for 5 hosts by policy default\n\nOn web1, web2, web3, web4, web5.');
+    expect(stderr).toContain('fleet.json: there is no plan of db1: no answer\\x1b[2J');
+    expect(stderr).toContain('fleet.json: web2 would refuse its plan: the disk is full');
+
+    write(order, hosts[0], {});
+    expect((await runCli(['report', saved, '--html', '-'])).stderr).toContain(
+      'line 3: this is no plan of a host',
+    );
+  });
+
+  it('takes the journal of a rollout, also one that is being written', async () => {
+    const run = '20260601T031500Z-0a1b';
+    const at = '2026-06-01T03:15:00.000Z';
+    const settings = {
+      ...{ forks: 1, maxFail: { kind: 'count', count: 0 }, maxUnavailable: [], bakeSeconds: 0, pause: false },
+      ...{ onFailure: 'stop', gateCommand: null, reboot: false, drain: null, undrain: null },
+      deadManSeconds: null,
+    };
+    const hosts = [{ name: 'web1', target: 'web1', groups: [], policy: 'default', wave: 0, stage: null }];
+    const head = { schema: 'tasksctl/rollout-journal/1', run, startedAt: at, operator: 'alice@desk' };
+    const lines = [
+      { ...head, settings, hosts },
+      { what: 'apply', at, host: 'web1', run },
+      { what: 'applied', at: '2026-06-01T03:15:04Z', host: 'web1', run, outcome: 'applied', detail: '' },
+    ].map((line) => `${JSON.stringify(line)}\n`);
+    const journal = join(dir, 'journal.ndjson');
+    writeFileSync(journal, `${lines.join('')}{"what":"ga`);
+    const { stdout, stderr } = await runCli(['report', journal, '--markdown', '-']);
+    expect(stderr).toBe('');
+    expect(stdout).toContain(
+      '- 2026-06-01T03:15:00.000Z rollout: begun `20260601T031500Z-0a1b`\n  - by `alice@desk`',
+    );
+    expect(stdout).toContain('- 2026-06-01T03:15:04Z web1 rollout, wave 1 of 1: applied, after 4 s');
+    writeFileSync(journal, `${lines[0]}{}\n`);
+    expect((await runCli(['report', journal, '--html', '-'])).stderr).toContain(
+      'line 2: the line is damaged',
+    );
   });
 
   it('keeps the later of two snapshots of a host, whichever comes first', async () => {

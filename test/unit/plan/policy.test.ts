@@ -106,7 +106,7 @@ units:
   });
 
   it('of a key like no other name all there are', () => {
-    expect(problemsOf(`${HEAD}xyzzy: 1`)[0]?.help).toMatch(/^There are: schema, name, .*kernel\.$/);
+    expect(problemsOf(`${HEAD}xyzzy: 1`)[0]?.help).toMatch(/^There are: schema, name, .*kernel, recorder\.$/);
   });
 
   it.each([
@@ -207,6 +207,8 @@ describe('templates', () => {
       'database.yaml',
       'default.yaml',
       'jvm.yaml',
+      'no-recorder.yaml',
+      'recorder.yaml',
       'user-tasks-max.yaml',
     ]);
   });

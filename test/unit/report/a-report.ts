@@ -117,6 +117,7 @@ export function hostileReport(): Report {
     use: [{ ...exampleUse(HOSTILE[0]), units: HOSTILE.map((unit) => unitUse(unit, 100, 90, true)) }],
     plans: [
       {
+        hosts: [HOSTILE[2]],
         plan: {
           ...examplePlan,
           target: `root@${HOSTILE[6]}`,
@@ -145,7 +146,7 @@ export function hostileReport(): Report {
         diffs: [`--- a\n+++ b\n@@ -1 +1 @@\n-${HOSTILE[7]}\n+\`\`\`\`${text.replaceAll('\n', ' ')}\n`],
       },
     ],
-    runs: hostileRuns(),
+    runs: [...hostileRuns(), ...hostileRuns().map((run) => ({ ...run, rollout: run.run, since: run.run }))],
   };
 }
 
@@ -200,12 +201,31 @@ export const exampleRuns: readonly RunEvent[] = [
   },
 ];
 
+/** What a rollout of two waves comes to, as events. */
+export const exampleRollout: readonly RunEvent[] = (() => {
+  const rollout = '20250601T040000Z-77aa';
+  const of = (at: string, target: string | null, state: string, over: Partial<RunEvent> = {}): RunEvent => ({
+    ...{ target, run: rollout, rollout, at: `2025-06-01T${at}.000Z`, tone: 'good', state, details: [] },
+    ...over,
+  });
+  const since = (at: string) => ({ since: `2025-06-01T${at}.000Z` });
+  return [
+    of('04:00:00', null, 'rollout: begun', { details: ['by alice', 'policy default, 2 hosts in 2 waves'] }),
+    of('04:00:10', 'web1', 'rollout, wave 1 of 2: applied', since('04:00:00')),
+    of('04:01:00', null, 'rollout, wave 1 of 2: every check passed'),
+    of('04:01:40', 'web2', 'rollout, wave 2 of 2: failed', {
+      ...since('04:01:10'),
+      ...{ tone: 'bad', details: ['disk full'] },
+    }),
+  ];
+})();
+
 /** Two hosts, use, a plan and runs. */
 export const exampleReport: Report = {
   version: '1.2.3',
   hosts: [exampleHost, { ...exampleHost, hostname: 'web2', rows: exampleHost.rows.slice(0, 3) }],
   use: [exampleUse('web1')],
-  plans: [{ plan: examplePlan, diffs: [exampleDiff] }],
+  plans: [{ hosts: ['web1'], plan: examplePlan, diffs: [exampleDiff] }],
   runs: exampleRuns,
 };
 

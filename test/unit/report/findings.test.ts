@@ -29,7 +29,7 @@ describe('findingsByHost', () => {
   });
 
   it('has what a plan refused as an error, with what was wanted, and what it warns of', () => {
-    const [host] = findingsByHost(report({ plans: [{ plan: examplePlan, diffs: [] }] }));
+    const [host] = findingsByHost(report({ plans: [{ hosts: ['web1'], plan: examplePlan, diffs: [] }] }));
     expect(host).toEqual({
       host: 'web1',
       findings: [
@@ -56,13 +56,19 @@ describe('findingsByHost', () => {
       report({
         hosts: [host, { ...host, hostname: 'web2' }],
         plans: [
-          { plan: { ...examplePlan, changes: [], refused: [], diagnostics: [{ ...ignored }] }, diffs: [] },
+          {
+            hosts: ['web1', 'web3'],
+            plan: { ...examplePlan, changes: [], refused: [], diagnostics: [{ ...ignored }] },
+            diffs: [],
+          },
         ],
       }),
     );
     expect(found).toEqual([
       { host: 'web1', findings: [ignored] },
       { host: 'web2', findings: [ignored] },
+      // A host of a fleet's plan that was not read for this report.
+      { host: 'web3', findings: [ignored] },
     ]);
   });
 

@@ -9,7 +9,16 @@ import { reportPage } from '../../../src/cli/report-page.ts';
 import { htmlReport } from '../../../src/report/html/html-report.ts';
 import type { Report } from '../../../src/report/report.ts';
 import { CHROMIUM, toolMissing } from '../../tools.ts';
-import { exampleHost, exampleReport, exampleUse, fleet, HOSTILE, hostileReport, UNSEEN } from './a-report.ts';
+import {
+  exampleHost,
+  exampleReport,
+  exampleRollout,
+  exampleUse,
+  fleet,
+  HOSTILE,
+  hostileReport,
+  UNSEEN,
+} from './a-report.ts';
 
 const assets = await reportPage();
 
@@ -225,6 +234,50 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
     );
   });
 
+  it('draws a rollout in time, names the hosts of a plan, and finds both by a host', async () => {
+    const [plan] = exampleReport.plans;
+    if (plan === undefined) throw new Error('there is no plan');
+    const names = ['web1', 'web2', 'web3', 'web4', 'web5', 'web6'];
+    await open({
+      ...exampleReport,
+      plans: [plan, { ...plan, hosts: names }],
+      runs: [...exampleReport.runs, ...exampleRollout],
+    });
+    expect(await texts('.plan > summary')).toEqual([
+      expect.stringMatching(/^web1 by policy/),
+      expect.stringMatching(/^web1, web2, web3 and 3 more by policy/),
+    ]);
+    await page.click('.plan:nth-of-type(2) > summary');
+    await page.waitForSelector('.plan:nth-of-type(2) .change');
+    expect((await texts('.plan p'))[0]).toBe(`The same on 6 hosts: ${names.join(', ')}.`);
+    expect((await texts('.timeline > li')).slice(2)).toEqual([
+      expect.stringContaining('2025-06-01T04:00:00Z  rollout: begun 20250601T040000Z-77aa'),
+      expect.stringContaining('04:00:10Z web1 rollout, wave 1 of 2: applied, after 10 s'),
+      expect.stringContaining('04:01:00Z  rollout, wave 1 of 2: every check passed'),
+      expect.stringContaining('04:01:40Z web2 rollout, wave 2 of 2: failed, after 30 s'),
+    ]);
+    /** Where each bar begins and ends within its track, in hundredths. */
+    const bars = await page.$$eval('.track', (tracks) =>
+      tracks.map((track) => {
+        const [all, bar] = [track, track.firstElementChild ?? track].map((one) =>
+          one.getBoundingClientRect(),
+        );
+        return [bar?.left, bar?.right].map((x) =>
+          Math.round((((x ?? 0) - (all?.left ?? 0)) / (all?.width ?? 1)) * 100),
+        );
+      }),
+    );
+    expect(bars.map(([from]) => from)).toEqual([0, 0, 60, 70]);
+    expect(bars[1]?.[1]).toBe(10);
+    expect(bars[3]?.[1]).toBe(100);
+    await page.type('#search', 'web5');
+    expect(await texts('.plan > summary')).toEqual([expect.stringContaining('3 more')]);
+    expect(await texts('.timeline > li')).toEqual([]);
+    // A rollout is found whole by the name of its run.
+    await page.locator('#search').fill('77aa');
+    expect(await texts('.timeline > li')).toHaveLength(4);
+  });
+
   it('sorts a table by its titles, numbers from the highest, what is not known last', async () => {
     const units = exampleHost.rows.map((row) => row.name);
     await open(exampleReport);
@@ -281,8 +334,9 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
   ] as const)(
     'has nothing for axe-core to find fault with: %s, %i pixels wide',
     async (scheme, width) => {
-      for (const report of [exampleReport, { ...hostileReport(), runs: exampleReport.runs }]) {
-        if (report !== exampleReport) await page.close();
+      const example = { ...exampleReport, runs: [...exampleReport.runs, ...exampleRollout] };
+      for (const report of [example, { ...hostileReport(), runs: exampleReport.runs }]) {
+        if (report !== example) await page.close();
         await open(report, scheme, width);
         await page.$$eval('details', (all) => {
           for (const fold of all) fold.open = true;

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import type { HostReport, UnitRow } from '../../../src/report/host-report.ts';
 import { prometheusReport } from '../../../src/report/prometheus-report.ts';
 import { PROMTOOL, toolMissing } from '../../tools.ts';
@@ -152,12 +153,27 @@ describe.skipIf(missing !== null)('promtool', () => {
     expect(promtool(['test', 'rules', tests])).toBe('');
   });
 
-  it('each alert has a test in which it is there and one in which it is not', () => {
+  it('each alert has a test in which it is not there, then is, and then is not again', () => {
+    interface Expected {
+      readonly eval_time: string;
+      readonly alertname: string;
+      readonly exp_alerts: readonly unknown[];
+    }
     const rules = readFileSync(alerts, 'utf8');
-    const text = readFileSync(tests, 'utf8');
-    for (const [, alert] of rules.matchAll(/- alert: (\w+)/g)) {
-      expect(text).toMatch(new RegExp(`alertname: ${alert}\\n +exp_alerts:\\n`));
-      expect(text).toMatch(new RegExp(`alertname: ${alert}\\n +exp_alerts: \\[\\]`));
+    const all: readonly { readonly alert_rule_test: readonly Expected[] }[] = parse(
+      readFileSync(tests, 'utf8'),
+    ).tests;
+    const names = [...rules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name);
+    expect(names).toHaveLength(7);
+    for (const name of names) {
+      const courses = all.map(({ alert_rule_test }) =>
+        alert_rule_test
+          .filter(({ alertname }) => alertname === name)
+          .sort((a, b) => Number.parseInt(a.eval_time, 10) - Number.parseInt(b.eval_time, 10))
+          .map(({ exp_alerts }) => (exp_alerts.length > 0 ? 'on' : 'off'))
+          .join(' '),
+      );
+      expect(courses).toContainEqual(expect.stringMatching(/off (?:on )+off/));
     }
   });
 

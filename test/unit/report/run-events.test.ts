@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type RunDocument, runEvents } from '../../../src/report/run-events.ts';
+import { type RunDocument, runEvents, tookText } from '../../../src/report/run-events.ts';
 
 const report = {
   step: 'done',
@@ -48,33 +48,106 @@ const verify = (holds: boolean, kind: string) => ({
 });
 
 describe('runEvents', () => {
-  it('tells what became of each host of a rollout', () => {
-    const rollout = {
-      schema: 'tasksctl/rollout/1',
-      run,
-      verdict: 'stopped',
-      why: '1 host failed',
-      hosts: [
-        {
-          name: 'web1',
-          target: 'web1',
-          wave: 1,
-          state: 'applied',
-          run: '20260601T031501Z-0000',
-          detail: 'a',
-        },
-        { name: 'web2', target: 'web2', wave: 2, state: 'failed', run: null, detail: 'disk full' },
-        { name: 'web3', target: 'web3', wave: 2, state: 'waiting', run: null, detail: '' },
-      ],
-      nothingToDo: [],
-      lost: [{ name: 'web4', target: 'web4', error: { kind: 'timeout', message: 'no answer' } }],
-    };
+  const at = (second: number) => new Date(Date.UTC(2026, 5, 1, 3, 15, second)).toISOString();
+  const own = (n: number) => `20260601T03150${n}Z-0000`;
+  const named = (name: string) => ({ name, target: name, policy: 'default', stage: null });
+  const rollout = {
+    schema: 'tasksctl/rollout/1',
+    run,
+    verdict: 'stopped',
+    why: 'the gate after wave 2 failed',
+    startedAt: at(0),
+    operator: 'alice@desk',
+    hosts: [
+      { ...named('web1'), wave: 1, state: 'applied', run: own(1), detail: '' },
+      { ...named('web2'), wave: 2, state: 'failed', run: null, detail: 'disk full' },
+      { ...named('web3'), wave: 2, state: 'applied', run: own(5), detail: '' },
+    ],
+    nothingToDo: [],
+    lost: [{ name: 'web4', target: 'web4', error: { kind: 'timeout', message: 'no answer' } }],
+    timeline: [
+      { what: 'apply', at: at(1), host: 'web1', run: own(1) },
+      { what: 'applied', at: at(3), host: 'web1', run: own(1), outcome: 'applied', detail: 'a' },
+      { what: 'reboot', at: at(3), host: 'web1' },
+      { what: 'rebooted', at: at(68), host: 'web1', ok: true, detail: '' },
+      { what: 'gate', at: at(69), wave: 0, found: [] },
+      { what: 'apply', at: at(70), host: 'web2', run: own(4) },
+      { what: 'apply', at: at(70), host: 'web3', run: own(5) },
+      { what: 'applied', at: at(71), host: 'web2', run: own(4), outcome: 'failed', detail: 'disk full' },
+      { what: 'applied', at: at(72), host: 'web3', run: own(5), outcome: 'applied', detail: '' },
+      {
+        what: 'gate',
+        at: at(73),
+        wave: 1,
+        found: [
+          { host: 'web3', detail: '2 forks rejected' },
+          { host: null, detail: 'smoke test' },
+        ],
+      },
+      { what: 'stopped', at: at(73), wave: 1, why: 'the gate after wave 2 failed' },
+      { what: 'rollback', at: at(74), host: 'web3', run: own(5) },
+    ],
+  };
+
+  it('tells of the waves, hosts, reboots and gates of a rollout, in order', () => {
+    const wave2 = 'rollout, wave 2 of 2';
     expect(told(rollout)).toEqual([
-      ['web2', 'bad', 'rollout, wave 2: failed', 'disk full'],
-      ['web3', 'warn', 'rollout, wave 2: waiting'],
+      [null, 'good', 'rollout: begun', 'by alice@desk', 'policy default: 3 hosts in 2 waves'],
       ['web4', 'bad', 'rollout: not read', 'no answer'],
-      ['web1', 'good', 'rollout, wave 1: applied', 'a'],
+      [null, 'good', 'rollout, wave 1 of 2: begun', '1 host'],
+      ['web1', 'good', 'rollout, wave 1 of 2: applied', 'a'],
+      ['web1', 'good', 'rollout, wave 1 of 2: rebooted'],
+      [null, 'good', 'rollout, wave 1 of 2: every check passed'],
+      [null, 'good', `${wave2}: begun`, '2 hosts'],
+      ['web2', 'bad', `${wave2}: failed`, 'disk full'],
+      ['web3', 'good', `${wave2}: applied`],
+      [null, 'bad', `${wave2}: gate failed`, 'web3: 2 forks rejected', 'smoke test'],
+      [null, 'bad', `${wave2}: stopped`, 'the gate after wave 2 failed'],
+      ['web3', 'bad', `${wave2}: no end is recorded`],
     ]);
+    const events = runEvents([rollout] as unknown as RunDocument[]);
+    expect(events.map(({ since, at, run }) => [since, at, run]).slice(3, 5)).toEqual([
+      [at(1), at(3), own(1)],
+      [at(3), at(68), ''],
+    ]);
+    expect(new Set(events.map((event) => event.rollout))).toEqual(new Set([run]));
+  });
+
+  it('tells the same of a journal, and once what both say', () => {
+    const { timeline, hosts } = rollout;
+    const head = {
+      ...{ schema: 'tasksctl/rollout-journal/1', run, startedAt: at(0), operator: 'alice@desk' },
+      hosts: hosts.map((host) => ({ ...host, wave: host.wave - 1 })),
+    };
+    const journal = { schema: 'tasksctl/rollout-journal/1', head, records: timeline };
+    expect(told(journal)).toEqual(told({ ...rollout, lost: [] }));
+    expect(told(journal, rollout)).toEqual(told(rollout));
+  });
+
+  it('tells how a rollout ended that is to be gone on with, and nothing of one that did not begin', () => {
+    const short = { ...rollout, lost: [], timeline: [{ what: 'resumed', at: at(9) }] };
+    expect(told({ ...short, verdict: 'paused', why: null }).slice(1)).toEqual([
+      [null, 'warn', 'rollout: resumed'],
+      [null, 'warn', 'rollout: paused'],
+    ]);
+    const back = { what: 'rolled-back', at: at(9), host: 'web1', run: own(1), ok: true, detail: '' };
+    const end = { what: 'end', at: at(9), verdict: 'rolled-back' };
+    expect(told({ ...short, verdict: 'rolled-back', timeline: [back, end] }).slice(1)).toEqual([
+      ['web1', 'warn', 'rollout, wave 1 of 2: rolled back'],
+      [null, 'warn', 'rollout: rolled back'],
+    ]);
+    expect(told({ ...short, run: null, timeline: [] })).toEqual([]);
+    const canary = rollout.hosts.map((host) => ({ ...host, stage: host.wave === 1 ? 'canary' : null }));
+    expect(told({ ...rollout, hosts: canary })[3]?.[2]).toBe('rollout, wave 1 of 2 (canary): applied');
+  });
+
+  it.each([
+    [0, 12, '12 s'],
+    [0, 185, '3 min 5 s'],
+    [5, 0, null],
+  ])('says how long it was from %i s to %i s', (from, to, text) => {
+    expect(tookText(at(from), at(to))).toBe(text);
+    expect(tookText('x', at(to))).toBeNull();
   });
 
   it('tells what apply did, and what was found after the reboot it asked for', () => {

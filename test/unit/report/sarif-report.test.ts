@@ -42,12 +42,14 @@ const sarif = z.strictObject({
           message,
           locations: z.tuple([
             z.strictObject({
-              physicalLocation: z
-                .strictObject({
-                  artifactLocation: z.strictObject({ uri: relativePath, uriBaseId: z.literal('ROOT') }),
-                  region: z.strictObject({ startLine: z.number().int().min(1) }).optional(),
-                })
-                .optional(),
+              // GitHub refuses a document in which one of these is missing (its rules GH1001 and GH1003).
+              physicalLocation: z.strictObject({
+                artifactLocation: z.strictObject({
+                  uri: relativePath,
+                  uriBaseId: z.literal('ROOT').optional(),
+                }),
+                region: z.strictObject({ startLine: z.number().int().min(1) }),
+              }),
               logicalLocations: z.tuple([
                 z.strictObject({ name: z.string(), fullyQualifiedName: z.string() }),
               ]),
@@ -73,6 +75,8 @@ const ignored: Diagnostic = {
   file: '/etc/systemd/system/dev-disk-by\\x2duuid.swap.d/a b%.conf',
   line: 2,
 };
+
+const pending: Diagnostic = { code: 'live-differs', severity: 'warning', message: 'not in force' };
 
 describe('sarifReport', () => {
   it('is SARIF, with the rule of each result', () => {
@@ -108,9 +112,21 @@ describe('sarifReport', () => {
     expect(found?.locations[0].physicalLocation?.artifactLocation.uri).toBe('home/x');
   });
 
-  it('gives no place on the host for a file that is not there, such as the policy', () => {
-    const [found] = resultsOf({ ...ignored, file: 'web.yaml' });
-    expect(found?.locations[0]).not.toHaveProperty('physicalLocation');
+  it.each([
+    [
+      "a file that is not the host's, such as the policy",
+      { ...ignored, file: 'policies/web.yaml' },
+      'policies/web.yaml',
+      2,
+    ],
+    ['what a finding without a file is about', { ...pending, unit: 'a b.service' }, 'web1/a%20b.service', 1],
+    ['the host where it is about no unit', pending, 'web1', 1],
+  ])('gives no place below that root for %s', (_what, finding, uri, startLine) => {
+    const [found] = resultsOf(finding);
+    expect(found?.locations[0].physicalLocation).toEqual({
+      artifactLocation: { uri },
+      region: { startLine },
+    });
   });
 
   it('knows a finding again on another line, and not on another host', () => {

@@ -58,6 +58,43 @@ describe('FileTree', () => {
     expect(tree.get('/usr/lib/systemd/system/new.service')).toBeUndefined();
   });
 
+  it('is after edits what a tree of the edited files is, and before them what it was', () => {
+    const paths = fc
+      .array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 4 })
+      .map((parts) => `/${parts.join('/')}`);
+    const entries = fc.array(
+      fc.oneof(
+        paths.map((path) => file(path, 'x')),
+        fc.tuple(paths, paths).map(([path, target]) => link(path, target)),
+        paths.map((path) => ({ ...file(path, ''), type: 'directory' as const })),
+      ),
+      { maxLength: 8 },
+    );
+    const edits = fc.array(
+      fc.record({ path: paths, content: fc.constantFrom(null, Buffer.from('xyz'), Buffer.alloc(0)) }),
+      { maxLength: 4 },
+    );
+    fc.assert(
+      fc.property(entries, edits, fc.array(paths, { minLength: 1 }), (some, made, asked) => {
+        const look = (of: FileTree) =>
+          ['/', ...asked].map((path) => [
+            of.get(path),
+            of.resolve(path),
+            of.realPath(path),
+            of.isDirectory(path),
+            of.list(path).map((name) => [name, of.child(path, name)]),
+          ]);
+        const before = new FileTree(some);
+        const untouched = look(before);
+        const edited = before.withEdits(made);
+        expect(look(edited)).toEqual(look(new FileTree(edited.entries())));
+        expect(look(before)).toEqual(untouched);
+        expect(look(before)).toEqual(look(new FileTree(before.entries())));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   it('keeps mode and owner of a file that is written', () => {
     const old = new FileTree([{ ...file('/a', 'x'), mode: 0o600, uid: 5, gid: 6 }]);
     const edited = old.withEdits([{ path: '/a', content: Buffer.from('yy') }]);

@@ -274,7 +274,7 @@ describe('editContext', () => {
             content: text === null ? null : Buffer.from(text.replace('3', value)),
           }));
           const after = editContext(before, made);
-          const anew = { ...before, tree: before.tree.withEdits(made) };
+          const anew = { ...before, tree: new FileTree(before.tree.withEdits(made).entries()) };
           for (const name of ['a.service', 'b.service', 'c.service']) {
             expect(resolveUnit(after, name)).toEqual(resolveUnit(anew, name));
           }

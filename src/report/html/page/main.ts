@@ -113,8 +113,10 @@ function filter(): void {
   table.filter((index) => shown.has(index));
   shownHosts.textContent = `${passing.length} of ${rows.length} hosts`;
   const named = (text: string): boolean => words.every((word) => text.toLowerCase().includes(word));
-  for (const [i, fold] of folds.entries()) fold.hidden = !named(`${plans[i]?.name} ${plans[i]?.target}`);
-  for (const [i, item] of time.items.entries()) item.hidden = !named(`${runs[i]?.host} ${runs[i]?.run}`);
+  for (const [i, fold] of folds.entries())
+    fold.hidden = !named(`${plans[i]?.names.join(' ')} ${plans[i]?.target}`);
+  for (const [i, item] of time.items.entries())
+    item.hidden = !named(`${runs[i]?.host} ${runs[i]?.run} ${runs[i]?.rollout}`);
 }
 
 interface Section {

@@ -153,13 +153,23 @@ export function planFold(data: Data, plan: PagePlan): HTMLDetailsElement {
   const fold = h(
     'details',
     { class: 'plan' },
-    h('summary', {}, name(plan.name), ` by policy ${data.text(plan.policy)}: ${counts.join(', ')}`),
+    h('summary', {}, ...planNames(plan), ` by policy ${data.text(plan.policy)}: ${counts.join(', ')}`),
   );
   const fill = once(() => fillPlan(data, plan, fold));
   fold.addEventListener('toggle', fill);
   // Nothing waits for the toggle when a page is printed.
   addEventListener('beforeprint', fill);
   return fold;
+}
+
+/** Hosts named in the title of a plan; the plan itself names all. */
+const NAMES_SHOWN = 3;
+
+function planNames({ names }: PagePlan): (HTMLElement | string)[] {
+  const shown = names.length <= NAMES_SHOWN + 1 ? names : names.slice(0, NAMES_SHOWN);
+  const more = names.length - shown.length;
+  const list = shown.flatMap((one, i) => (i === 0 ? [name(one)] : [', ', name(one)]));
+  return more === 0 ? list : [...list, ` and ${more} more`];
 }
 
 function once(act: () => void): () => void {
@@ -171,7 +181,9 @@ function once(act: () => void): () => void {
 }
 
 function fillPlan(data: Data, plan: PagePlan, fold: HTMLElement): void {
+  const all = plan.names.length > NAMES_SHOWN + 1;
   fold.append(
+    ...(all ? [h('p', {}, `The same on ${plan.names.length} hosts: ${plan.names.join(', ')}.`)] : []),
     ...plan.changes.map(({ title, from, to, reasons, summary, reboot }) =>
       h(
         'div',
@@ -222,7 +234,7 @@ export function timeline(
   data: Data,
   runs: readonly PageRun[],
 ): { element: HTMLElement; items: HTMLElement[] } {
-  const items = runs.map(({ host, run, at, tone, state, details }) =>
+  const items = runs.map(({ host, run, at, took, rollout, span, tone, state, details }) =>
     h(
       'li',
       { class: tone },
@@ -230,13 +242,22 @@ export function timeline(
         ? h('span', { class: 'muted' }, 'time not recorded')
         : h('time', { datetime: at }, at.replace(/\.[0-9]+Z$/, 'Z')),
       ' ',
-      h('strong', {}, name(host)),
-      ` ${data.text(state)} `,
+      host === '' ? null : h('strong', {}, name(host)),
+      ` ${data.text(state)}${took === '' ? '' : `, after ${took}`} `,
       h('code', {}, run),
+      rollout === '' ? null : track(span),
       details.length === 0 ? null : h('ul', {}, ...details.map((line) => h('li', {}, data.text(line)))),
     ),
   );
   return { element: h('ol', { class: 'timeline' }, ...items), items };
+}
+
+/** When it was within its rollout, drawn; the text has the times. */
+function track([from, to]: readonly [number, number]): HTMLElement {
+  const bar = h('span');
+  bar.style.marginInlineStart = `${from / 10}%`;
+  bar.style.width = `${(to - from) / 10}%`;
+  return h('span', { class: 'track', 'aria-hidden': 'true' }, bar);
 }
 
 interface FindingRow {
