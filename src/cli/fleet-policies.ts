@@ -29,7 +29,9 @@ export async function policiesOf(
   for (const name of new Set(policies.values())) {
     const policy = TEMPLATE_NAME.test(name) ? name : besideFile(file, name);
     const read = await readPolicy({ policy }, console.io);
-    if (read.kind === 'failed') return read;
+    if (read.kind === 'failed') {
+      return failed({ ...read.failure, message: `${file}: ${read.failure.message}` });
+    }
     byName.set(name, read.policy);
   }
   return {

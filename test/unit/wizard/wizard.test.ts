@@ -205,7 +205,10 @@ describe('any way through', () => {
     return JSON.parse(text) as ReturnType<typeof exampleSnapshot>;
   };
 
-  it('leads somewhere, shows no control character, and only applies and writes when told to', async () => {
+  // Seconds on an idle machine, a minute on a busy one.
+  it('leads somewhere, shows no control character, and only applies and writes when told to', {
+    timeout: 180_000,
+  }, async () => {
     const snapshot = evil();
     await fc.assert(
       fc.asyncProperty(
