@@ -1,7 +1,8 @@
 /**
  * Processor time of sampling a host with 1,000 cgroups once a second: templates/sampler.sh, against systemd-cgtop and
- * against a loop of cat. The host is a container of the lab; of what it runs some services change all the time. Each is
- * run by itself, and its processor time (and that of all it starts) is what the kernel says when it has ended.
+ * against a loop of cat. The host is a container of the lab; of what it runs some services change all the time. All
+ * run at the same time, so that what else the machine does is the same for each; the processor time of each (and of all it
+ * starts) is what the kernel says when it has ended.
  *
  *   test/lab/in-lab npx tsx bench/sampler-cost.ts [SECONDS [BUSY]]
  */
@@ -47,15 +48,18 @@ try {
     'loop of cat': `/root/cost sh /root/cats ${CATS_SECONDS}`,
   };
   const costs: Record<string, number> = {};
-  for (const [name, command] of Object.entries(commands)) {
-    const { stdout: ticks } = await host.exec(command, { timeoutMs: (seconds + 120) * 1000 });
-    const time = name === 'loop of cat' ? CATS_SECONDS : seconds;
-    // 100 ticks are a second on every Linux.
-    costs[name] = Number(ticks.toString()) / time;
-  }
+  await Promise.all(
+    Object.entries(commands).map(async ([name, command]) => {
+      const { stdout: ticks } = await host.exec(command, { timeoutMs: (seconds + 120) * 1000 });
+      const time = name === 'loop of cat' ? CATS_SECONDS : seconds;
+      // 100 ticks are a second on every Linux.
+      costs[name] = Number(ticks.toString()) / time;
+    }),
+  );
   const ours = costs['templates/sampler.sh (dash)'] ?? Number.NaN;
   console.log(`${'command'.padEnd(30)} ${'% of a core'.padStart(12)} ${'times'.padStart(8)}`);
-  for (const [name, percent] of Object.entries(costs)) {
+  for (const name of Object.keys(commands)) {
+    const percent = costs[name] ?? Number.NaN;
     console.log(
       `${name.padEnd(30)} ${percent.toFixed(2).padStart(12)} ${(percent / ours).toFixed(1).padStart(8)}`,
     );

@@ -1,8 +1,8 @@
 /**
  * `tasksctl status` on a busy host against `systemctl show '*'`, which reads less: no file, no cgroup. The host is a
  * container of the lab with 300 units of ours and 2,000 cgroups. It has no Node, so both commands are run from here
- * over SSH with the same key, each in a connection of its own, in turn; the plain `systemctl show '*'` on the host, without
- * any connection, is shown beside them.
+ * over SSH with the same key and key exchange, each in a connection of its own, in turn. The login alone, and
+ * `systemctl show '*'` on the host without any connection, are shown beside them.
  *
  *   npm run build && test/lab/in-lab npx tsx bench/status-vs-systemctl.ts [RUNS]
  */
@@ -37,11 +37,12 @@ try {
   const config = join(dir, 'ssh_config');
   writeFileSync(
     config,
-    `Host bench\n  HostName ${ssh.host}\n  Port ${ssh.port}\n  User root\n  IdentityFile ${ssh.identityFile}\n  IdentitiesOnly yes\n  UserKnownHostsFile ${ssh.knownHostsFile}\n  StrictHostKeyChecking yes\n`,
+    `Host bench\n  HostName ${ssh.host}\n  Port ${ssh.port}\n  User root\n  IdentityFile ${ssh.identityFile}\n  IdentitiesOnly yes\n  UserKnownHostsFile ${ssh.knownHostsFile}\n  StrictHostKeyChecking yes\n  KexAlgorithms curve25519-sha256\n`,
   );
   const commands: Record<string, readonly [string, readonly string[]]> = {
     "ssh HOST systemctl show '*'": ['ssh', ['-F', config, 'bench', "systemctl show '*'"]],
     'tasksctl status -t HOST': [process.execPath, [program, 'status', '--ssh-config', config, '-t', 'bench']],
+    'ssh HOST true': ['ssh', ['-F', config, 'bench', 'true']],
   };
   const times: Record<string, number[]> = {};
   const onHost: number[] = [];

@@ -6,7 +6,7 @@
 #   LENGTH bytes
 #   @end 0
 # It only reads, and needs no root. POSIX sh with find, grep and sleep, or busybox; in the loop itself nothing is forked
-# but one sleep per sample, and once a minute find and grep. It ends at its time limit, and when nobody reads it any more
+# but one sleep per sample, and every few minutes find and grep. It ends at its time limit, and when nobody reads it any more
 # (SIGPIPE, or a failed write). src/measure/sampler-stream.ts reads the frames.
 # Usage: sh sampler.sh; TASKSCTL_SAMPLE_SECONDS is how long, TASKSCTL_SAMPLE_CENTISECONDS the time between samples, and
 # TASKSCTL_FULL_CENTISECONDS that between two times everything is read.
@@ -76,10 +76,15 @@ find_pids_root() {
 }
 
 # Limits, peaks and rejected forks of everything below, also of cgroups that are no units.
-counters() { # [CENTISECONDS]
+counters() {
   frame counters "$now$nl$(find . -name 'pids.[mpe]*' -exec grep -sH '' {} + 2>/dev/null)"
-  # Again soon after the first time, for measurements that are cut short.
-  next_counters=$((now + ${1:-$full}))
+  # They cost as much as twenty samples. Most of a measurement that is cut short is to have them, so the longer it
+  # has lasted the less often they are read: first after ten seconds, in the end every five minutes.
+  pause_counters=$(((now - began) / 2))
+  [ "$pause_counters" -le 30000 ] || pause_counters=30000
+  [ "$pause_counters" -ge "$full" ] || pause_counters=$full
+  [ "$now" -gt "$began" ] || pause_counters=1000
+  next_counters=$((now + pause_counters))
 }
 
 # Takes up a slice: its place, and the group it is in.
@@ -276,7 +281,8 @@ main() {
   dir_1=. up_1=0 own_1=0 subs_1=0 moved_0=1
   list_1='' hot_1='' stirred_1=''
   frame group '1 .'
-  counters 1000
+  began=$now
+  counters
   clock
   due=$now
   next_all=$now

@@ -50,6 +50,8 @@ strict=yes
 report=
 lock=
 problems=
+boot_id=unknown
+[ ! -r /proc/sys/kernel/random/boot_id ] || read -r boot_id </proc/sys/kernel/random/boot_id
 
 # --- reporting -------------------------------------------------------------------------------------------------------
 
@@ -132,21 +134,25 @@ flush() { # path...
   sync "$@" 2>/dev/null || sync
 }
 
+# Functions that set a variable: a command substitution is a process, and there would be hundreds of them.
+
+# Sets `hash`, to nothing where the file cannot be read.
 hash_of() { # file
-  hash_line=$(sha256sum <"$1") || return 1
-  printf '%s' "${hash_line%% *}"
+  hash=$(sha256sum <"$1") || hash=
+  hash=${hash%% *}
 }
 
-# What is at a path: absent, HASH:MODE:UID:GID of a regular file, or the kind of anything else.
+# Sets `print` to what is at a path: absent, HASH:MODE:UID:GID of a regular file, or the kind of anything else.
 print_of() { # path
   if [ -L "$1" ]; then
-    printf 'a symbolic link'
+    print='a symbolic link'
   elif [ -f "$1" ]; then
-    printf '%s:%s' "$(hash_of "$1")" "$(stat -c %a:%u:%g -- "$1")"
+    hash_of "$1"
+    print=$hash:$(stat -c %a:%u:%g -- "$1")
   elif [ -e "$1" ]; then
-    printf 'not a regular file'
+    print='not a regular file'
   else
-    printf 'absent'
+    print=absent
   fi
 }
 
@@ -155,13 +161,11 @@ hex_of() { # file
   head -c 65536 -- "$1" 2>/dev/null | od -An -v -tx1 | tr -d ' \n'
 }
 
-directory_of() { # path
-  printf '%s' "${1%/*}"
+# Sets `new` and `old`, the names of our files next to file number N: its replacement, and a hard link to what it was.
+names_of() { # N path
+  new=${2%/*}/.tasksctl-$run_id-$1.new
+  old=${2%/*}/.tasksctl-$run_id-$1.old
 }
-
-# The names of our files next to file number N: its replacement, and a hard link to what it was.
-new_of() { printf '%s/.tasksctl-%s-%s.new' "${2%/*}" "$run_id" "$1"; } # N path
-old_of() { printf '%s/.tasksctl-%s-%s.old' "${2%/*}" "$run_id" "$1"; } # N path
 
 valid_id() { # run id
   case $1 in
@@ -170,23 +174,16 @@ valid_id() { # run id
   return 1
 }
 
-# The last whole line of a run's state file; nothing where it has none.
+# Sets `state` to the last whole line of a run's state file; to nothing where it has none.
 state_of() { # run directory
-  state_word=
+  state=
   [ -f "$1/state" ] || return 0
-  while read -r state_line; do state_word=$state_line; done <"$1/state"
-  printf '%s' "$state_word"
+  while read -r state_line; do state=$state_line; done <"$1/state"
 }
 
 # The record comes first, the act after it. A state that cannot be recorded is not entered.
 enter() { # state
   { printf '%s\n' "$1" >>"$run/state"; } 2>/dev/null && flush "$run/state"
-}
-
-boot_id() {
-  boot_word=unknown
-  [ ! -r /proc/sys/kernel/random/boot_id ] || read -r boot_word </proc/sys/kernel/random/boot_id
-  printf '%s' "$boot_word"
 }
 
 # Seconds since boot: no change of the clock moves it.
@@ -233,7 +230,7 @@ identity_of() { # pid
   set -- "$1" $identity_line
   # Zombies run nothing any more.
   [ "$2" != Z ] || return 1
-  printf '%s-%s-%s' "$1" "${21}" "$(boot_id)"
+  printf '%s-%s-%s' "$1" "${21}" "$boot_id"
 }
 
 # Sets `holder` to another live entry, or to nothing.
@@ -298,13 +295,13 @@ check_system() {
   found_systemd=$(limited "$ask_seconds" systemctl --version 2>&1) || off systemd-not-answering "$found_systemd"
   found_systemd=${found_systemd#systemd }
   found_systemd=${found_systemd%%[!0-9]*}
-  frame "$found_systemd" host "$(boot_id)"
+  frame "$found_systemd" host "$boot_id"
 }
 
 check_plan_is_for_this_boot() {
   [ "$found_systemd" = "$wanted_systemd" ] ||
     off systemd-version "planned for systemd $wanted_systemd, found $found_systemd"
-  if [ -n "$wanted_boot" ] && [ "$wanted_boot" != "$(boot_id)" ]; then off rebooted "$wanted_boot"; fi
+  if [ -n "$wanted_boot" ] && [ "$wanted_boot" != "$boot_id" ]; then off rebooted "$wanted_boot"; fi
 }
 
 # A link on the way may only lead to its own directory: what else it leads to is nobody's plan.
@@ -329,21 +326,21 @@ check_links() { # path
 count_file() { # N path before after mode
   check_links "$2"
   check_writable "$2"
-  print=$(print_of "$2")
+  print_of "$2"
   files_seen=$((files_seen + 1))
   if [ "$print" = "$3" ]; then files_old=$((files_old + 1)); fi
   if [ "$print" = "$4" ]; then files_new=$((files_new + 1)); fi
 }
 
 check_writable() { # path
-  writable=$(directory_of "$1")
-  until [ -e "$writable" ]; do writable=$(directory_of "$writable"); done
+  writable=${1%/*}
+  until [ -e "$writable" ]; do writable=${writable%/*}; done
   [ -d "$writable" ] || off symlink "$writable"
   [ -w "$writable" ] || off read-only "$writable"
 }
 
 report_drift() { # N path before after mode
-  print=$(print_of "$2")
+  print_of "$2"
   [ "$print" != "$3" ] || return 0
   frame "$print" drift "$1"
   case $print in *:*) frame "$(hex_of "$2")" content "$1" ;; esac
@@ -362,12 +359,13 @@ check_files() {
 }
 
 recheck_file() { # N path before after mode
-  [ "$(print_of "$2")" = "$3" ] || off drift "$2 was changed while the run was being prepared"
+  print_of "$2"
+  [ "$print" = "$3" ] || off drift "$2 was changed while the run was being prepared"
 }
 
 check_space() { # directory
   space_dir=$1
-  until [ -d "$space_dir" ]; do space_dir=$(directory_of "$space_dir"); done
+  until [ -d "$space_dir" ]; do space_dir=${space_dir%/*}; done
   space_line=$(df -P -k -- "${space_dir:-/}" 2>/dev/null | tail -n 1) || return 0
   # shellcheck disable=SC2086 # the columns of df; a device name may hold spaces, so count from the end
   set -- $space_line
@@ -379,7 +377,7 @@ check_space() { # directory
 }
 
 check_space_for_file() { # N path before after mode
-  check_space "$(directory_of "$2")"
+  check_space "${2%/*}"
 }
 
 # Finds runs that were cut off and brings them to an end.
@@ -389,7 +387,8 @@ finish_unfinished() { # look|mend
     other_id=${other##*/}
     valid_id "$other_id" || continue
     [ "$other_id" != "$run_id" ] || continue
-    other_state=$(state_of "$other")
+    state_of "$other"
+    other_state=$state
     case $other_state in
       closed | restored | rolled-back) continue ;;
       awaiting)
@@ -401,11 +400,13 @@ finish_unfinished() { # look|mend
     [ "$1" = mend ] || continue
     if [ -z "$other_state" ]; then
       remove_run "$other_id"
-    elif [ "$(hash_of "$other/transaction.sh")" != "$(read_word "$other/transaction.sha256")" ]; then
-      off unfinished "$other_id: its transaction.sh is damaged"
-    else
-      sh "$other/transaction.sh" recover held >/dev/null 2>&1 || off unfinished "$other_id"
+      continue
     fi
+    hash_of "$other/transaction.sh"
+    if [ "$hash" != "$(read_word "$other/transaction.sha256")" ]; then
+      off unfinished "$other_id: its transaction.sh is damaged"
+    fi
+    sh "$other/transaction.sh" recover held >/dev/null 2>&1 || off unfinished "$other_id"
   done
 }
 
@@ -427,7 +428,7 @@ seconds_left() { # run directory
   left_until=0
   [ ! -r "$1/deadline" ] || read -r left_boot left_until <"$1/deadline"
   left=$((left_until - $(uptime_seconds)))
-  if [ "$left_boot" != "$(boot_id)" ] || [ "$left" -lt 0 ]; then left=0; fi
+  if [ "$left_boot" != "$boot_id" ] || [ "$left" -lt 0 ]; then left=0; fi
   printf '%s' "$left"
 }
 
@@ -447,15 +448,17 @@ make_run() {
   mkdir -- "$run/backup" || off no-space "$run"
   program_text >"$run/transaction.sh" && content plan >"$run/plan.json" && content record >"$run/record.json" ||
     off no-space "$run"
-  [ "$(hash_of "$run/transaction.sh")" = "$program_hash" ] || off failed "$run/transaction.sh is not as sent"
-  printf '%s\n' "$program_hash" >"$run/transaction.sha256" && boot_id >"$run/boot" || off no-space "$run"
+  hash_of "$run/transaction.sh"
+  [ "$hash" = "$program_hash" ] || off failed "$run/transaction.sh is not as sent"
+  printf '%s\n' "$program_hash" >"$run/transaction.sha256" && printf '%s' "$boot_id" >"$run/boot" || off no-space "$run"
   report=$run/report
 }
 
 backup_file() { # N path before after mode
   [ "$3" != absent ] || return 0
   backup_said=$(cp -a -- "$2" "$run/backup/$1" 2>&1) || off_write "$backup_said"
-  [ "$(print_of "$run/backup/$1")" = "$3" ] || off drift "$2 was changed while it was being copied"
+  print_of "$run/backup/$1"
+  [ "$print" = "$3" ] || off drift "$2 was changed while it was being copied"
   backups="$backups $run/backup/$1"
 }
 
@@ -492,7 +495,8 @@ read_units() { # file
       '')
         if [ "$row_max" = 18446744073709551615 ]; then row_max=infinity; fi
         if [ -n "$row_id" ]; then
-          printf '%s %s %s %s\n' "$row_id" "$row_max" "$(kernel_limit "$row_cgroup")" "$row_cgroup" || return 1
+          kernel_limit "$row_cgroup"
+          printf '%s %s %s %s\n' "$row_id" "$row_max" "$kernel_word" "$row_cgroup" || return 1
         fi
         no_row
         ;;
@@ -506,15 +510,17 @@ no_row() {
   row_cgroup=''
 }
 
+# Sets `kernel_word`.
 kernel_limit() { # cgroup
   if [ -z "$1" ] || [ ! -d "$pids_root$1" ]; then
-    printf '%s' -
+    kernel_word=-
   elif [ ! -f "$pids_root$1/pids.max" ]; then
-    printf 'none'
+    kernel_word=none
   else
-    kernel_word=$(read_word "$pids_root$1/pids.max")
+    kernel_word=
+    # The cgroup may be gone by now.
+    { read -r kernel_word <"$pids_root$1/pids.max"; } 2>/dev/null || :
     if [ "$kernel_word" = max ]; then kernel_word=infinity; fi
-    printf '%s' "$kernel_word"
   fi
 }
 
@@ -552,7 +558,7 @@ back_up() {
 
 # The timer is systemd's, so it neither needs the login session nor a free task in its slice. Its clock is monotonic.
 arm_timer() {
-  printf '%s %s\n' "$(boot_id)" "$(($(uptime_seconds) + guard_seconds))" >"$run/deadline" || off no-space "$run"
+  printf '%s %s\n' "$boot_id" "$(($(uptime_seconds) + guard_seconds))" >"$run/deadline" || off no-space "$run"
   if ! command -v systemd-run >/dev/null 2>&1; then
     guard_launcher='nohup'
     ! command -v setsid >/dev/null 2>&1 || guard_launcher='setsid'
@@ -629,18 +635,19 @@ relabel() { # path...
 # Makes the missing directories of a path, each written down before it is made.
 make_directories() { # directory
   [ ! -d "$1" ] || return 0
-  make_directories "$(directory_of "$1")"
+  make_directories "${1%/*}"
   printf '%s\n' "$1" >>"$run/created" && flush "$run/created" || off no-space "$run"
   make_said=$(mkdir -m 0755 -- "$1" 2>&1) || off_write "$make_said"
   relabel "$1"
-  flush "$(directory_of "$1")"
+  flush "${1%/*}"
 }
 
 stage_file() { # N path before after mode
-  make_directories "$(directory_of "$2")"
-  stage_new=$(new_of "$1" "$2")
+  make_directories "${2%/*}"
+  names_of "$1" "$2"
+  stage_new=$new
   if [ "$3" != absent ]; then
-    stage_said=$(ln -- "$2" "$(old_of "$1" "$2")" 2>&1) || off_write "$stage_said"
+    stage_said=$(ln -- "$2" "$old" 2>&1) || off_write "$stage_said"
   fi
   [ "$4" != absent ] || return 0
   # The copy brings owner, mode, extended attributes and SELinux context; its bytes are then replaced.
@@ -650,18 +657,20 @@ stage_file() { # N path before after mode
   stage_said=$({ content "$1" >"$stage_new"; } 2>&1) || off_write "${stage_said:-cannot write $stage_new}"
   chmod "$5" -- "$stage_new" || off failed "cannot set the mode of $stage_new"
   flush "$stage_new"
-  [ "$(print_of "$stage_new")" = "$4" ] || off no-space "$stage_new has not the wanted content: $(print_of "$stage_new")"
+  print_of "$stage_new"
+  [ "$print" = "$4" ] || off no-space "$stage_new has not the wanted content: $print"
 }
 
 flush_directory() { # N path ...
-  flush "$(directory_of "$2")"
+  flush "${2%/*}"
 }
 
 replace_file() { # N path before after mode
   if [ "$4" = absent ]; then
     replace_said=$(rm -f -- "$2" 2>&1) || off_write "$replace_said"
   else
-    replace_said=$(mv -f -- "$(new_of "$1" "$2")" "$2" 2>&1) || off_write "$replace_said"
+    names_of "$1" "$2"
+    replace_said=$(mv -f -- "$new" "$2" 2>&1) || off_write "$replace_said"
     relabel_new "$2" "$3"
   fi
 }
@@ -671,7 +680,8 @@ relabel_new() { # path before
 }
 
 check_replaced() { # N path before after mode
-  [ "$(print_of "$2")" = "$4" ] || off failed "$2 is not as written: $(print_of "$2")"
+  print_of "$2"
+  [ "$print" = "$4" ] || off failed "$2 is not as written: $print"
 }
 
 # --- activation ------------------------------------------------------------------------------------------------------
@@ -795,7 +805,7 @@ copy_for_syntax() { # N path before after mode
   case $2 in "$units"/*) ;; *) return 0 ;; esac
   [ "$4" != absent ] || return 0
   syntax_copy=$syntax_dir${2#"$units"}
-  mkdir -p -- "$(directory_of "$syntax_copy")" && content "$1" >"$syntax_copy"
+  mkdir -p -- "${syntax_copy%/*}" && content "$1" >"$syntax_copy"
 }
 
 check_journal() {
@@ -908,29 +918,31 @@ read_back() {
 # --- the way back ----------------------------------------------------------------------------------------------------
 
 restore_file() { # N path before after mode
-  restore_now=$(print_of "$2")
-  if [ "$restore_now" = "$3" ]; then
+  names_of "$1" "$2"
+  print_of "$2"
+  if [ "$print" = "$3" ]; then
     :
-  elif [ "$restore_now" != "$4" ]; then
+  elif [ "$print" != "$4" ]; then
     # Somebody else's work since. It is not ours to undo.
-    frame "$restore_now" left "$1"
+    frame "$print" left "$1"
     return 0
   elif [ "$3" = absent ]; then
     rm -f -- "$2" || problem "cannot remove $2"
-  elif [ -f "$(old_of "$1" "$2")" ]; then
-    mv -f -- "$(old_of "$1" "$2")" "$2" || problem "cannot restore $2"
+  elif [ -f "$old" ]; then
+    mv -f -- "$old" "$2" || problem "cannot restore $2"
   else
-    [ -d "$(directory_of "$2")" ] || (umask 022 && mkdir -p -- "$(directory_of "$2")")
-    cp -a -- "$run/backup/$1" "$(new_of "$1" "$2")" && flush "$(new_of "$1" "$2")" &&
-      mv -f -- "$(new_of "$1" "$2")" "$2" || problem "cannot restore $2 from $run/backup/$1"
+    [ -d "${2%/*}" ] || (umask 022 && mkdir -p -- "${2%/*}")
+    cp -a -- "$run/backup/$1" "$new" && flush "$new" &&
+      mv -f -- "$new" "$2" || problem "cannot restore $2 from $run/backup/$1"
   fi
-  restore_now=$(print_of "$2")
-  [ "$restore_now" = "$3" ] || problem "$2 is not as it was: $restore_now"
+  print_of "$2"
+  [ "$print" = "$3" ] || problem "$2 is not as it was: $print"
 }
 
 remove_temporary() { # N path ...
-  [ -d "$(directory_of "$2")" ] || return 0
-  rm -f -- "$(new_of "$1" "$2")" "$(old_of "$1" "$2")" || problem "cannot remove temporary files next to $2"
+  [ -d "${2%/*}" ] || return 0
+  names_of "$1" "$2"
+  rm -f -- "$new" "$old" || problem "cannot remove temporary files next to $2"
 }
 
 restore_sides() {
@@ -938,7 +950,7 @@ restore_sides() {
   while read -r side_backup side_path; do
     if [ "$side_backup" = absent ]; then
       rm -f -- "$side_path" || problem "cannot remove $side_path"
-    elif [ -d "$(directory_of "$side_path")" ]; then
+    elif [ -d "${side_path%/*}" ]; then
       cp -a -- "$run/backup/$side_backup" "$side_path" || problem "cannot restore $side_path"
     fi
   done <"$run/side"
@@ -955,7 +967,7 @@ remove_created() {
 # Values of the kernel go back where they are still ours.
 restore_kernel() {
   same_boot=no
-  if [ "$(read_word "$run/boot")" = "$(boot_id)" ]; then same_boot=yes; fi
+  if [ "$(read_word "$run/boot")" = "$boot_id" ]; then same_boot=yes; fi
   [ ! -f "$run/kernel" ] ||
     while read -r kernel_value kernel_path; do
       case $kernel_path in
@@ -981,7 +993,8 @@ restore_kernel() {
       fi
     done <"$volatile/$run_id/restored"
     while read -r kernel_id kernel_max _ kernel_cgroup; do
-      frame "$kernel_id" reading - "$kernel_max" "$(kernel_limit "$kernel_cgroup")"
+      kernel_limit "$kernel_cgroup"
+      frame "$kernel_id" reading - "$kernel_max" "$kernel_word"
     done <"$volatile/$run_id/restored"
   else
     problem "systemctl show gave no answer within $ask_seconds s"
@@ -1016,7 +1029,7 @@ restore() { # state-on-the-way state-at-the-end
 }
 
 flush_directory_if_there() { # N path ...
-  [ ! -d "$(directory_of "$2")" ] || flush "$(directory_of "$2")"
+  [ ! -d "${2%/*}" ] || flush "${2%/*}"
 }
 
 # Nothing of the system was touched: only our own files go. What cannot go now is for the timer, the boot or the next run.
@@ -1052,16 +1065,25 @@ tidy() {
 prune() {
   prune_left=$keep_runs
   prune_first=yes
-  for prune_id in $(for prune_dir in "$runs"/*; do printf '%s\n' "${prune_dir##*/}"; done | sort -r); do
-    valid_id "$prune_id" || continue
+  prune_past=no
+  prune_ids=$keep_since
+  for prune_dir in "$runs"/*; do
+    prune_ids="$prune_ids
+${prune_dir##*/}"
+  done
+  # Newest first: an id begins with its time. What comes after $keep_since is older.
+  for prune_id in $(printf '%s\n' "$prune_ids" | sort -r -u); do
+    prune_older=$prune_past
+    if [ "$prune_id" = "$keep_since" ]; then prune_past=yes; fi
+    if [ ! -d "$runs/$prune_id" ] || ! valid_id "$prune_id"; then continue; fi
     prune_left=$((prune_left - 1))
     if [ "$prune_first" = yes ]; then
       prune_first=no
       continue
     fi
-    case $(state_of "$runs/$prune_id") in closed | restored | rolled-back) ;; *) continue ;; esac
-    prune_older=$(printf '%s\n%s\n' "$prune_id" "$keep_since" | sort | head -n 1)
-    if [ "$prune_left" -lt 0 ] || [ "$prune_older" != "$keep_since" ]; then remove_run "$prune_id"; fi
+    state_of "$runs/$prune_id"
+    case $state in closed | restored | rolled-back) ;; *) continue ;; esac
+    if [ "$prune_left" -lt 0 ] || [ "$prune_older" = yes ]; then remove_run "$prune_id"; fi
   done
 }
 
@@ -1166,10 +1188,11 @@ confirm() {
   step lock
   take_lock 10 || off busy "$(read_word "$holder")"
   report=$run/report
-  case $(state_of "$run") in
+  state_of "$run"
+  case $state in
     awaiting) ;;
     applied | closed) finish 0 applied ;;
-    *) finish 5 restored confirm "$(state_of "$run")" ;;
+    *) finish 5 restored confirm "$state" ;;
   esac
   [ "$(seconds_left "$run")" -gt 0 ] || off too-late 'the time to confirm is over'
   step commit
@@ -1193,7 +1216,8 @@ recover() { # held|timer|boot|now
   case $1 in timer | boot) exec >/dev/null ;; esac
   report=$run/report
   step recover
-  case $(state_of "$run") in
+  state_of "$run"
+  case $state in
     prepared)
       each_file remove_temporary
       disarm_boot
@@ -1212,16 +1236,17 @@ recover() { # held|timer|boot|now
       ;;
   esac
   rm -rf -- "${volatile:?}/$run_id"
-  echo "tasksctl run $run_id: $(state_of "$run")${problems:+, not complete: see $run/report}" >&2
+  state_of "$run"
+  echo "tasksctl run $run_id: $state${problems:+, not complete: see $run/report}" >&2
   [ -z "$problems" ] || finish 6 restore-failed recover "$1"
-  case $(state_of "$run") in
+  case $state in
     closed) finish 0 applied ;;
     *) finish 0 restored recover "$1" ;;
   esac
 }
 
 rollback_drift() { # N path before after mode
-  print=$(print_of "$2")
+  print_of "$2"
   if [ "$print" = "$3" ] || [ "$print" = "$4" ]; then return 0; fi
   frame "$print" drift "$1"
   case $print in *:*) frame "$(hex_of "$2")" content "$1" ;; esac
@@ -1237,13 +1262,15 @@ rollback() {
   finish_unfinished mend
   step preconditions
   check_system
-  case $(state_of "$run") in
+  state_of "$run"
+  case $state in
     restored | rolled-back) finish 0 unchanged ;;
     closed) ;;
     *)
       unlock
       sh "$run/transaction.sh" recover now >/dev/null
-      case $(state_of "$run") in
+      state_of "$run"
+      case $state in
         restored | rolled-back)
           finish 0 rolled-back
           ;;
@@ -1284,7 +1311,8 @@ status() {
   find_holder
   status_by=nobody
   if [ -n "$holder" ] && [ "$(read_word "$holder")" = "$run_id" ]; then status_by=running; fi
-  frame "$(state_of "$status_run")" status "$status_by" "$(seconds_left "$status_run")"
+  state_of "$status_run"
+  frame "$state" status "$status_by" "$(seconds_left "$status_run")"
   cat -- "$status_run/report" 2>/dev/null || :
 }
 

@@ -94,11 +94,14 @@ export class InquirerPrompter implements Prompter {
   }
 
   async #prompt(question: Readonly<Record<string, unknown>>, clear = false): Promise<Answer> {
-    const { stdin, stderr } = this.#io;
+    const { stdin, stderr, signal } = this.#io;
+    if (signal.aborted) return { kind: 'cancelled' };
     const gone = new AbortController();
     const end = (): void => gone.abort();
     // Ctrl-D closes the line and lets go of the input, and inquirer would wait for ever.
     stdin.once('pause', end);
+    // Ctrl-C that was pressed while nothing was asked comes as a signal.
+    signal.addEventListener('abort', end);
     const ask = inquirer.createPromptModule({
       signal: gone.signal,
       input: stdin as NodeJS.ReadableStream,
@@ -118,6 +121,7 @@ export class InquirerPrompter implements Prompter {
       throw error;
     } finally {
       stdin.removeListener('pause', end);
+      signal.removeEventListener('abort', end);
     }
   }
 

@@ -39,19 +39,28 @@ const hostKeys: readonly ServerHostKeyAlgorithm[] = [
   'rsa-sha2-256',
 ];
 
+/**
+ * What ssh(1) prints where nobody has set Ciphers, up to 9.8 and since (myproposal.h). Its first choice is the one of which
+ * ssh2 computes half in WebAssembly; nobody having chosen, AES by OpenSSL comes first, as above.
+ */
+const unsetCiphers: readonly string[] = [
+  'chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com',
+  'chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr',
+];
+
 export type AlgorithmsResult =
   | { readonly ok: true; readonly algorithms: Algorithms }
   /** The ssh_config keyword that allows nothing this transport has. */
   | { readonly ok: false; readonly keyword: string };
 
 /**
- * The algorithms to offer: those the ssh configuration allows, in its order. Host key algorithms of the types known
+ * The algorithms to offer: those the ssh configuration allows, in its order if it sets one. Host key algorithms of the types known
  * for this host come first (sshconnect2.c order_hostkeyalgs()), so that the key on file is the one that is proven.
  */
 export function offeredAlgorithms(settings: SshSettings, knownTypes: readonly string[]): AlgorithmsResult {
   const chosen = {
     KexAlgorithms: allowed(kex, settings.kexAlgorithms),
-    Ciphers: allowed(ciphers, settings.ciphers),
+    Ciphers: allowed(ciphers, unsetCiphers.includes(settings.ciphers.join(',')) ? [] : settings.ciphers),
     MACs: allowed(macs, settings.macs),
     HostKeyAlgorithms: allowed(hostKeys, settings.hostKeyAlgorithms),
   };

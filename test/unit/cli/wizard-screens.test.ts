@@ -102,6 +102,7 @@ describe.skipIf(toolMissing(TMUX) !== null)('the screens', { timeout: 120_000 },
       await expect(await screen.settled(true)).toMatchFileSnapshot(join(screens, '80x24', `${name}.txt`));
       await screen.take(question, choice);
     }
+    await screen.sees(/go by/);
     screen.keys('C-c');
     expect(await screen.ended()).toBe('130');
   });

@@ -511,6 +511,21 @@ describe.skipIf(unavailable !== null)(
         );
       });
 
+      it('with AES by OpenSSL where no cipher is set', async () => {
+        const to = await rig.sshd({ authorized: [user], config: 'LogLevel DEBUG3' });
+        const cipher = async (...lines: string[]) => {
+          const config = rig.config(to, `IdentityFile ${user}`, ...lines);
+          expect(await once(await rig.connect(config))).toBe('0\n');
+          return to
+            .log()
+            .match(/client->server cipher: \S+/g)
+            ?.at(-1);
+        };
+        expect(await cipher()).toBe('client->server cipher: aes128-gcm@openssh.com');
+        const set = 'Ciphers chacha20-poly1305@openssh.com,aes128-gcm@openssh.com';
+        expect(await cipher(set)).toBe('client->server cipher: chacha20-poly1305@openssh.com');
+      });
+
       it('with the algorithms the configuration allows', async () => {
         const lines = (keyword: string) => rig.config(server, keyword, `IdentityFile ${user}`);
         const none = errorOf(await rig.connect(lines('KexAlgorithms sntrup761x25519-sha512@openssh.com')));
