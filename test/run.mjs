@@ -20,10 +20,10 @@ function run(name, command, args) {
 }
 
 /** Runs projects of vitest.config.ts at once and adds up their tests. The first one's output is in sight, the others' comes after it. */
-async function tests(projects, prefix = []) {
+async function tests(projects, prefix = [], options = []) {
   console.log(`\n== tests: ${projects.join(', ')}`);
   const runs = projects.map((project, n) => {
-    const vitest = [join(bin, 'vitest'), 'run', '--project', project];
+    const vitest = [join(bin, 'vitest'), 'run', '--project', project, ...options];
     const report = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportOf(project)}`];
     const [command, ...args] = [...prefix, ...vitest, ...report];
     const child = spawn(command, args, {
@@ -77,7 +77,7 @@ function count({ status, assertionResults }) {
 run('types', join(bin, 'tsc'), ['-p', '.']);
 run('types of the page', join(bin, 'tsc'), ['-p', 'src/report/html/page']);
 run('lint', join(bin, 'biome'), ['check', '.']);
-await tests(['unit']);
+await tests(['unit'], [], ['--maxWorkers=100%']);
 // Real hosts need root and a network of their own; without them the tests say so and are skipped.
 await tests(['hosts', 'vms'], process.getuid?.() === 0 ? [join(root, 'test/lab/in-lab')] : []);
 
