@@ -17,6 +17,9 @@
 # All it sets is in a tracing instance and a group of events of its own, both named tasksctl_PID_STARTTIME after the
 # guard, a process that removes them when the others end, however they end. What a guard that was killed left, the next
 # start removes.
+#
+# Where tracefs has no kprobe events, or none that may be set, the same probes are set by bpftrace, if the host has it. They
+# are gone when it is, and it is gone within a second of whoever reads what it writes.
 # Usage: sh -s <trace.sh; TASKSCTL_TRACE_SECONDS says how long.
 # src/diagnose/parse-trace.ts reads the lines.
 
@@ -100,12 +103,17 @@ guard='
 '
 
 # Sets a return probe on the first of the functions that this kernel has, be it under a name with a compiler's suffix.
-# The result is fetched as TYPE; only what passes FILTER is reported.
-set_probe() { # EVENT TYPE FILTER FUNCTION...
+# The result is fetched as TYPE; only what is WHAT is reported.
+set_probe() { # EVENT TYPE WHAT FUNCTION...
   event=$1
   type=$2
-  filter=$3
+  what=$3
   shift 3
+  filter='ret < 0'
+  case $what in
+    error) filter='ret < 0 && ret > -4096' ;;
+    true) filter='ret != 0' ;;
+  esac
   for function do
     for symbol in $symbols; do
       case $symbol in "$function" | "$function".*) ;; *) continue ;; esac
@@ -122,6 +130,47 @@ set_probe() { # EVENT TYPE FILTER FUNCTION...
   done
   echo "absent $event"
   return 1
+}
+
+# Adds the same probe to `program`, in bpftrace's language; what it prints has the form of a line of trace_pipe.
+add_probe() { # EVENT TYPE WHAT FUNCTION...
+  event=$1
+  case $2 in
+    s32) type=int32 ;;
+    s64) type=int64 ;;
+    *) type=uint8 ;;
+  esac
+  # shellcheck disable=SC2016 # a variable of bpftrace
+  case $3 in
+    negative) filter='$ret < 0' ;;
+    error) filter='$ret < 0 && $ret > -4096' ;;
+    *) filter='$ret != 0' ;;
+  esac
+  shift 3
+  for function do
+    for symbol in $symbols; do
+      case $symbol in "$function" | "$function".*) ;; *) continue ;; esac
+      program="$program
+kretprobe:$symbol { \$ret = ($type)retval; if ($filter) { \$now = nsecs;
+  printf(\"x-%d [0] .... %llu.%06llu: $event: () ret=%d comm=\\\"%s\\\"\\n\",
+    tid, \$now / 1000000000, \$now % 1000000000 / 1000, \$ret, comm); } }"
+      echo "probe $event $symbol"
+      return
+    done
+  done
+  echo "absent $event"
+  return 1
+}
+
+# The checks of the fork path, each with the function that makes it; false where not even a failed fork can be seen.
+watch() { # set_probe|add_probe
+  "$1" pids s32 negative pids_can_fork cgroup_can_fork
+  "$1" nproc u8 true is_rlimit_overlimit is_ucounts_overlimit
+  "$1" ids s64 error alloc_pid
+  "$1" security s32 negative security_task_alloc
+  "$1" sched s32 negative sched_fork
+  # The last one: what it sees has been seen by the others.
+  "$1" forkret s64 error copy_process || "$1" cloneret s32 negative kernel_clone _do_fork
 }
 
 # Tells who a failing process is. Only built-in commands.
@@ -150,6 +199,17 @@ tell() { # LINE
   done <"/proc/$pid/cgroup"
 } 2>/dev/null
 
+report() { # LINE
+  tell "$1"
+  printf 'event\t%s\t%s\t%s\n' "$uid" "$cgroup" "$1"
+  case $1 in
+    *' forkret: '* | *' cloneret: '*)
+      read -r _ _ _ tasks _ </proc/loadavg
+      echo "full ${tasks#*/} $threads_max"
+      ;;
+  esac
+}
+
 read_events() {
   exec 5<"$instance/trace_pipe"
   while read -r line <&5; do
@@ -157,16 +217,8 @@ read_events() {
       *'[LOST '* | *'LOST '*' EVENTS'*)
         line=${line#*LOST }
         echo "lost ${line%% *}"
-        continue
         ;;
-    esac
-    tell "$line"
-    printf 'event\t%s\t%s\t%s\n' "$uid" "$cgroup" "$line"
-    case $line in
-      *' forkret: '* | *' cloneret: '*)
-        read -r _ _ _ tasks _ </proc/loadavg
-        echo "full ${tasks#*/} $threads_max"
-        ;;
+      *) report "$line" ;;
     esac
   done
 }
@@ -179,15 +231,7 @@ trace() {
     echo "$clock" >"$instance/trace_clock" && break
   done 2>/dev/null
   echo "name $name" >&4
-  set_probe pids s32 'ret < 0' pids_can_fork cgroup_can_fork
-  set_probe nproc u8 'ret != 0' is_rlimit_overlimit is_ucounts_overlimit
-  set_probe ids s64 'ret < 0 && ret > -4096' alloc_pid
-  set_probe security s32 'ret < 0' security_task_alloc
-  set_probe sched s32 'ret < 0' sched_fork
-  # The last one: what it sees has been seen by the others.
-  set_probe forkret s64 'ret < 0 && ret > -4096' copy_process ||
-    set_probe cloneret s32 'ret < 0' kernel_clone _do_fork ||
-    problem not-available 'no probe can be set on the fork path of this kernel'
+  watch set_probe || problem not-available 'no probe can be set on the fork path of this kernel'
   read_events 4>&- &
   reader=$!
   echo "reader $reader" >&4
@@ -215,6 +259,37 @@ trace() {
   echo end
 } 2>/dev/null
 
+# The same by bpftrace, which counts the seconds itself: from the second one on all its probes are set.
+trace_by_bpftrace() {
+  program='BEGIN { @seconds = 0; }'
+  watch add_probe || problem not-available 'this kernel names no function of its fork path'
+  program="$program
+interval:s:1 { @seconds++; if (@seconds == 2) { printf(\"ready\\n\"); } printf(\"tick\\n\");
+  if (@seconds >= $((TASKSCTL_TRACE_SECONDS + 2))) { exit(); } }
+END { clear(@seconds); }"
+  ready=
+  said=
+  bpftrace -e "$program" 2>&1 | {
+    while read -r line; do
+      case $line in
+        ready)
+          ready=yes
+          echo ready
+          ;;
+        tick) [ -z "$ready" ] || echo tick || exit ;;
+        'x-'*' ret='*) report "$line" ;;
+        'Lost '*' events')
+          line=${line#Lost }
+          echo "lost ${line%% *}"
+          ;;
+        ?*) said=$line ;;
+      esac
+    done
+    [ -n "$ready" ] || problem not-available "bpftrace: ${said:-it says nothing}"
+    echo end
+  }
+}
+
 main() {
   LC_ALL=C
   PATH=$PATH:/usr/sbin:/sbin
@@ -229,14 +304,15 @@ main() {
       break
     }
   done
-  if [ -z "$tracing" ]; then
+  by=tracefs
+  { [ -n "$tracing" ] && : >>"$tracing/kprobe_events"; } 2>/dev/null || by=bpftrace
+  if [ $by = bpftrace ] && ! command -v bpftrace >/dev/null 2>&1; then
+    [ -z "$tracing" ] ||
+      problem no-permission "cannot write to $tracing/kprobe_events: in a container, or locked down"
     [ ! -e /sys/kernel/tracing/trace ] ||
       problem not-available 'this kernel has no kprobe events (CONFIG_KPROBE_EVENTS)'
-    problem not-available 'no tracefs: this kernel has none, or it is not mounted (mount -t tracefs nodev /sys/kernel/tracing)'
+    problem not-available 'no tracefs: this kernel has none, or it is not mounted (mount -t tracefs nodev /sys/kernel/tracing); and no bpftrace'
   fi
-  { : >>"$tracing/kprobe_events"; } 2>/dev/null ||
-    problem no-permission "cannot write to $tracing/kprobe_events: in a container, or locked down"
-  sweep
   functions='copy_process|pids_can_fork|cgroup_can_fork|is_rlimit_overlimit|is_ucounts_overlimit|alloc_pid'
   functions="$functions|security_task_alloc|sched_fork|kernel_clone|_do_fork"
   symbols=
@@ -248,6 +324,11 @@ main() {
   threads_max=$(cat /proc/sys/kernel/threads-max)
   read -r uptime _ </proc/uptime
   echo "clock $(date +%s) $uptime"
+  if [ $by = bpftrace ]; then
+    trace_by_bpftrace
+    return
+  fi
+  sweep
   start_time $$
   name=tasksctl_$$_$started
   instance=$tracing/instances/$name

@@ -104,8 +104,7 @@ export async function startContainer(options: {
   if (why !== null) throw new Error(`no lab container: ${why}`);
   if (suite === 'forky') throw new Error('no lab container: systemd of forky has no cgroup v1; use startVm');
   const name = hostName(options.name, suite);
-  const { packages = [] } = options;
-  const base = await buildBase(suite, ...(packages.length === 0 ? [] : [`--with=${packages.join(',')}`]));
+  const base = await buildBase(suite, { packages: options.packages });
   const supervisor = new Supervisor(name, 'container', [name, base]);
   try {
     let pid = Number(await supervisor.next('init'));

@@ -24,7 +24,11 @@ export function hostName(asked: string | undefined, kind: string): string {
 }
 
 /** The directory that build-base prints; made now when there is none yet. */
-export async function buildBase(suite: Suite, ...more: string[]): Promise<string> {
+export async function buildBase(
+  suite: Suite,
+  { vm = false, packages = [] }: { vm?: boolean; packages?: readonly string[] | undefined },
+): Promise<string> {
+  const more = [...(vm ? ['--vm'] : []), ...(packages.length === 0 ? [] : [`--with=${packages.join(',')}`])];
   const { stdout } = await run(`${here}build-base`, [suite, ...more], { timeout: 900_000 });
   return stdout.trim();
 }

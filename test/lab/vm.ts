@@ -23,19 +23,20 @@ import {
 /**
  * Starts a virtual machine with a kernel of its own. Software emulation makes everything ten times slower, so the
  * first machine of a kind is saved right after its boot and the later ones go on from there, in seconds. Those share
- * one boot id until they reboot; `fresh` asks for a real boot.
+ * one boot id until they reboot; `fresh` asks for a real boot. `packages` as for `startContainer`.
  */
 export async function startVm(options: {
   suite: Suite;
   name?: string;
   kernelArgs?: string;
   fresh?: boolean;
+  packages?: readonly string[];
 }): Promise<LabHost> {
   const { suite, kernelArgs = '', fresh = false } = options;
   const why = labUnavailable();
   if (why !== null) throw new Error(`no lab VM: ${why}`);
   const name = hostName(options.name, `${suite}-vm`);
-  const machine = await buildBase(suite, '--vm');
+  const machine = await buildBase(suite, { vm: true, packages: options.packages });
   const state = await savedState(machine, kernelArgs);
   if (!fresh && existsSync(state)) return await bringUp(name, suite, machine, kernelArgs, state, 'restore');
   return await inTurn(async () => {

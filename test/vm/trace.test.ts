@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DiagnosisJson, diagnosisSchema } from '../../src/report/diagnose-json.ts';
 import { traceSchema } from '../../src/report/trace-json.ts';
-import { Program, type Running } from '../hosts/program.ts';
+import { Program, type Run, type Running } from '../hosts/program.ts';
 import { type LabHost, labUnavailable, startVm } from '../lab/lab.ts';
 
 /**
@@ -35,6 +35,52 @@ set('/run/filled', "$refused\\n");
 sleep if $stay;
 `;
 
+const filled =
+  'i=0; until [ -e /run/filled ]; do sleep 0.3; i=$((i + 1)); [ $i -lt 300 ] || exit 1; done; rm /run/filled';
+
+const files = {
+  '/usr/local/bin/fill': fill,
+  '/etc/systemd/system/full.service': '[Service]\nTasksMax=10\nExecStart=/usr/local/bin/fill 3 1\n',
+};
+
+const shellOf =
+  (host: () => LabHost) =>
+  async (script: string): Promise<string> =>
+    (await host().exec(script, { timeoutMs: 240_000 })).stdout.toString().trim();
+
+/** Has forks refused by each check there is. */
+async function refuse(sh: (script: string) => Promise<string>): Promise<void> {
+  await sh(`systemctl start full.service; ${filled}`);
+  await sh(`setpriv --reuid=1001 --clear-groups prlimit --nproc=5:5 perl -e '
+    for (1..8) { my $pid = fork; if (defined $pid && $pid == 0) { sleep 20; exit } } sleep 4' 2>/dev/null || :`);
+  await sh(`fill 3 0 /proc/sys/kernel/threads-max +40; ${filled}`);
+  await sh(`fill 3 0 /proc/sys/kernel/pid_max 420; ${filled}`);
+}
+
+/** All of `refuse`, and nothing but that. */
+function expectAllNamed({ code, stdout }: Run): void {
+  const trace = traceSchema.parse(JSON.parse(stdout));
+  expect({ code, complete: trace.complete, absent: trace.absent, lost: trace.lost }).toEqual({
+    code: 0,
+    complete: true,
+    absent: [],
+    lost: 0,
+  });
+  const seen = (refusedBy: string) => trace.forks.filter((fork) => fork.refusedBy === refusedBy);
+  expect(seen('pids-controller')).toHaveLength(3);
+  expect(seen('pids-controller')[0]).toMatchObject({
+    comm: 'fill',
+    uid: 0,
+    cgroup: '/system.slice/full.service',
+    errno: 'EAGAIN',
+    at: expect.stringMatching(/^20[0-9]{2}-.*Z$/),
+  });
+  expect(seen('rlimit-nproc').map(({ uid, errno }) => [uid, errno])).toContainEqual([1001, 'EAGAIN']);
+  expect(seen('threads-max').length).toBeGreaterThanOrEqual(3);
+  expect(seen('pid-max').length).toBeGreaterThanOrEqual(3);
+  expect(seen('unknown')).toEqual([]);
+}
+
 describe.skipIf(labUnavailable() !== null)('trace, and diagnose of a whole kernel', () => {
   let program: Program;
   let host: LabHost;
@@ -45,8 +91,7 @@ describe.skipIf(labUnavailable() !== null)('trace, and diagnose of a whole kerne
     host = await startVm({ suite: 'bookworm' });
     source = ['-t', 'root@lab', '--ssh-config', program.sshConfig({ lab: host }), ...PATIENCE];
     await host.writeFiles({
-      '/usr/local/bin/fill': fill,
-      '/etc/systemd/system/full.service': '[Service]\nTasksMax=10\nExecStart=/usr/local/bin/fill 3 1\n',
+      ...files,
       '/etc/systemd/user/mine.service': '[Service]\nTasksMax=8\nExecStart=/usr/local/bin/mine\n',
       '/usr/local/bin/mine':
         '#!/usr/bin/perl\nfor (1..20) { my $pid = fork; if (defined $pid && $pid == 0) { sleep; exit } }\nsleep;\n',
@@ -60,8 +105,7 @@ describe.skipIf(labUnavailable() !== null)('trace, and diagnose of a whole kerne
     program?.remove();
   });
 
-  const sh = async (script: string): Promise<string> =>
-    (await host.exec(script, { timeoutMs: 240_000 })).stdout.toString().trim();
+  const sh = shellOf(() => host);
 
   /** What is set in the kernel for tracing, but for what was set by somebody else. */
   const left = (): Promise<string> =>
@@ -84,37 +128,10 @@ describe.skipIf(labUnavailable() !== null)('trace, and diagnose of a whole kerne
     return running;
   }
 
-  const filled =
-    'i=0; until [ -e /run/filled ]; do sleep 0.3; i=$((i + 1)); [ $i -lt 300 ] || exit 1; done; rm /run/filled';
-
   it('names the check that refused each fork, and removes everything', async () => {
     const { ended } = await start('--json', '--duration', '45s');
-    await sh(`systemctl start full.service; ${filled}`);
-    await sh(`setpriv --reuid=1001 --clear-groups prlimit --nproc=5:5 perl -e '
-      for (1..8) { my $pid = fork; if (defined $pid && $pid == 0) { sleep 20; exit } } sleep 4' 2>/dev/null || :`);
-    await sh(`fill 3 0 /proc/sys/kernel/threads-max +40; ${filled}`);
-    await sh(`fill 3 0 /proc/sys/kernel/pid_max 420; ${filled}`);
-    const { code, stdout } = await ended;
-    const trace = traceSchema.parse(JSON.parse(stdout));
-    expect({ code, complete: trace.complete, absent: trace.absent, lost: trace.lost }).toEqual({
-      code: 0,
-      complete: true,
-      absent: [],
-      lost: 0,
-    });
-    const seen = (refusedBy: string) => trace.forks.filter((fork) => fork.refusedBy === refusedBy);
-    expect(seen('pids-controller')).toHaveLength(3);
-    expect(seen('pids-controller')[0]).toMatchObject({
-      comm: 'fill',
-      uid: 0,
-      cgroup: '/system.slice/full.service',
-      errno: 'EAGAIN',
-      at: expect.stringMatching(/^20[0-9]{2}-.*Z$/),
-    });
-    expect(seen('rlimit-nproc').map(({ uid, errno }) => [uid, errno])).toContainEqual([1001, 'EAGAIN']);
-    expect(seen('threads-max').length).toBeGreaterThanOrEqual(3);
-    expect(seen('pid-max').length).toBeGreaterThanOrEqual(3);
-    expect(seen('unknown')).toEqual([]);
+    await refuse(sh);
+    expectAllNamed(await ended);
     await sh('systemctl stop full.service');
     await untilGone();
   });
@@ -187,5 +204,67 @@ describe.skipIf(labUnavailable() !== null)('trace, and diagnose of a whole kerne
     });
     await sh((verdict?.remedy?.commands[0] ?? []).join(' '));
     expect(await sh(`cat /sys/fs/cgroup${verdict?.name}/pids.max`)).toBe('128');
+  });
+});
+
+describe.skipIf(labUnavailable() !== null)('trace where tracefs has no kprobe events', () => {
+  let program: Program;
+  let host: LabHost;
+  let source: string[] = [];
+
+  beforeAll(async () => {
+    program = Program.build();
+    host = await startVm({ suite: 'bookworm', packages: ['bpftrace'] });
+    source = ['-t', 'root@lab', '--ssh-config', program.sshConfig({ lab: host }), ...PATIENCE];
+    await host.writeFiles(files);
+    await sh('mount -t tmpfs none /sys/kernel/tracing; mount -t debugfs none /mnt; systemctl daemon-reload');
+  }, 600_000);
+  afterAll(async () => {
+    await host?.stop();
+    program?.remove();
+  });
+
+  const sh = shellOf(() => host);
+  /** One for each check. */
+  const PROBES = 6;
+
+  async function start(...options: readonly string[]): Promise<Running> {
+    const running = program.start('trace', ...source, ...options);
+    await expect
+      .poll(() => sh('grep -c . /mnt/kprobes/list || :'), { timeout: 200_000, interval: 500 })
+      .toBe(String(PROBES));
+    return running;
+  }
+  const untilGone = () =>
+    expect
+      .poll(() => sh(`pgrep -x bpftrace; pgrep -f 'sh -[s]'; cat /mnt/kprobes/list`), {
+        timeout: 60_000,
+        interval: 1000,
+      })
+      .toBe('');
+
+  it('names the check that refused each fork, by bpftrace', async () => {
+    const { ended } = await start('--json', '--duration', '60s');
+    await refuse(sh);
+    expectAllNamed(await ended);
+    await untilGone();
+  });
+
+  it('leaves no bpftrace behind after SIGKILL', async () => {
+    const { child, ended } = await start('--duration', '10m');
+    child.kill('SIGKILL');
+    await ended;
+    await untilGone();
+  });
+
+  it('says what is missing without bpftrace', async () => {
+    await sh('mount --bind /bin/false /usr/bin/bpftrace');
+    const { code, stderr } = await program.run('trace', ...source, '--duration', '2s');
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining('bpftrace: it says nothing'),
+    });
+    await sh('umount /usr/bin/bpftrace; chmod -x /usr/bin/bpftrace');
+    expect((await program.run('trace', ...source, '--duration', '2s')).stderr).toContain('no bpftrace');
   });
 });
