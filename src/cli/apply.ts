@@ -78,7 +78,15 @@ async function applyMade(
 export type CarryOutOptions = OutputOptions &
   Pick<
     ApplyCommandOptions,
-    'transport' | 'sshConfig' | 'acceptNew' | 'timeout' | 'yes' | 'check' | 'deadMan' | 'reboot'
+    | 'transport'
+    | 'sshConfig'
+    | 'acceptNew'
+    | 'askBecomePass'
+    | 'timeout'
+    | 'yes'
+    | 'check'
+    | 'deadMan'
+    | 'reboot'
   >;
 
 /**

@@ -30,6 +30,7 @@ export function connector(
       client: options.transport,
       connectTimeoutMs: options.timeout * 1000,
       acceptNew: options.acceptNew === true,
+      oneSudoPassword: options.askBecomePass === true,
       warn: (message) => void console.notice('warning', escapeText(message)),
       ...(signal === undefined ? {} : { signal }),
       ...(options.sshConfig === undefined ? {} : { configFile: options.sshConfig }),

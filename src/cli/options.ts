@@ -16,6 +16,8 @@ export interface ConnectionOptions {
   readonly transport: SshClient;
   readonly sshConfig?: string;
   readonly acceptNew?: true;
+  /** One sudo password for all hosts. */
+  readonly askBecomePass?: true;
   /** Seconds. */
   readonly timeout: number;
 }
@@ -110,6 +112,7 @@ export function addConnectionOptions(command: Command): Command {
     )
     .option('--ssh-config <file>', 'use this ssh_config instead of ~/.ssh/config')
     .option('--accept-new', 'accept and remember the key of a host never seen before')
+    .option('-K, --ask-become-pass', 'all hosts have the same sudo password: ask for it once')
     .option(
       '--timeout <seconds>',
       'give up on the host after so long',
@@ -125,6 +128,7 @@ export function addSourceOptions(command: Command): Command {
       'transport',
       'sshConfig',
       'acceptNew',
+      'askBecomePass',
       'timeout',
     ]),
   );

@@ -252,7 +252,16 @@ function defineDiagnose(program: Command, run: Run): void {
       new Option(
         '--directory <dir>',
         'what was collected on a host: an unpacked sosreport or supportconfig, or logs',
-      ).conflicts(['target', 'transport', 'sshConfig', 'acceptNew', 'timeout', 'snapshot', 'pid']),
+      ).conflicts([
+        'target',
+        'transport',
+        'sshConfig',
+        'acceptNew',
+        'askBecomePass',
+        'timeout',
+        'snapshot',
+        'pid',
+      ]),
     );
   addShownOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(

@@ -180,7 +180,7 @@ function likelyInventory(env: Console['io']['env']): string {
 
 /** The options that name the host or hosts, for a command to copy. */
 function sourceWords(options: WizardOptions, of: Parameters<Setting['source']>[0]): string[] {
-  const { snapshot, transport, sshConfig, acceptNew, timeout, forks } = options;
+  const { snapshot, transport, sshConfig, acceptNew, askBecomePass, timeout, forks } = options;
   if (snapshot !== undefined) return ['--snapshot', snapshot];
   const hosts =
     typeof of === 'string'
@@ -197,6 +197,7 @@ function sourceWords(options: WizardOptions, of: Parameters<Setting['source']>[0
     ...(transport === 'ssh2' ? [] : ['--transport', transport]),
     ...(sshConfig === undefined ? [] : ['--ssh-config', sshConfig]),
     ...(acceptNew === true ? ['--accept-new'] : []),
+    ...(askBecomePass === true ? ['--ask-become-pass'] : []),
     ...(timeout === DEFAULT_TIMEOUT_SECONDS ? [] : ['--timeout', String(timeout)]),
   ];
 }
@@ -352,7 +353,7 @@ class HostWork implements Work {
 
   /** How hosts are reached, and how many at once. */
   #connection() {
-    const { transport, sshConfig, acceptNew, timeout, forks, color } = this.#options;
+    const { transport, sshConfig, acceptNew, askBecomePass, timeout, forks, color } = this.#options;
     return {
       transport,
       timeout,
@@ -360,6 +361,7 @@ class HostWork implements Work {
       color,
       ...(sshConfig === undefined ? {} : { sshConfig }),
       ...(acceptNew === undefined ? {} : { acceptNew }),
+      ...(askBecomePass === undefined ? {} : { askBecomePass }),
     };
   }
 

@@ -50,9 +50,10 @@ export class ConnectMemory {
     return remember(this.#secrets, prompt, () => new AskedSecret(prompt, ask));
   }
 
-  sudoPassword(target: string, ask: AskSecret | undefined): SudoPassword {
-    if (ask === undefined) return new SudoPassword(target, ask);
-    return remember(this.#sudo, target, () => new SudoPassword(target, ask));
+  /** That of `host`, which may be a word for all of them. */
+  sudoPassword(host: string, ask: AskSecret | undefined): SudoPassword {
+    if (ask === undefined) return new SudoPassword(host, ask);
+    return remember(this.#sudo, host, () => new SudoPassword(host, ask));
   }
 
   keyFile(path: string, tools: KeyTools): Promise<KeyFile> {

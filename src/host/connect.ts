@@ -2,6 +2,7 @@ import { ConnectMemory } from './connect-memory.ts';
 import { localTransport } from './local.ts';
 import { connectOpenSsh } from './openssh.ts';
 import { type ConnectResult, connectSsh } from './ssh.ts';
+import { ALL_HOSTS } from './sudo.ts';
 import { parseTarget } from './target.ts';
 import type { AskSecret } from './transport.ts';
 
@@ -17,6 +18,8 @@ export interface ConnectOptions {
   readonly lendTerminal?: <T>(use: () => Promise<T>) => Promise<T>;
   /** Instead of ~/.ssh/config and the system-wide file, as `ssh -F`. */
   readonly configFile?: string;
+  /** All hosts have the same sudo password: it is asked for once, and one that the first host refuses is tried on no other. */
+  readonly oneSudoPassword?: boolean;
   /** Add keys of hosts never seen before to known_hosts; a changed key is refused all the same. */
   readonly acceptNew?: boolean;
   /** Milliseconds for each of the TCP connection and the key exchange; wins over ConnectTimeout. */
@@ -38,7 +41,12 @@ export async function connect(target: string, options: ConnectOptions = {}): Pro
   if (parsed.target.kind === 'local') {
     const { askSecret } = options;
     const ask = askSecret === undefined ? undefined : memory.oneAtATime(askSecret);
-    return { ok: true, transport: localTransport(memory.sudoPassword('local', ask)) };
+    return {
+      ok: true,
+      transport: localTransport(
+        memory.sudoPassword(options.oneSudoPassword === true ? ALL_HOSTS : 'local', ask),
+      ),
+    };
   }
   const login = options.client === 'openssh' ? connectOpenSsh : connectSsh;
   return login({ ...options, destination: parsed.target, target, memory });

@@ -9,6 +9,7 @@ import { OpenSshMaster, readQuietly, sshEnvironment } from './openssh-master.ts'
 import { OpenSshTransport } from './openssh-transport.ts';
 import type { ConnectResult, SshOptions } from './ssh.ts';
 import { destinationArguments } from './ssh-config.ts';
+import { ALL_HOSTS } from './sudo.ts';
 import type { SshDestination } from './target.ts';
 import type { HostError } from './transport.ts';
 
@@ -62,7 +63,10 @@ export async function connectOpenSsh(options: OpenSshOptions): Promise<ConnectRe
       : await memory.alone(() => lendTerminal(() => login(options, settings, terminal)));
   if (terminal !== null) closeSync(terminal);
   if ('kind' in opened) return { ok: false, error: opened };
-  const sudo = memory.sudoPassword(target, askSecret && memory.oneAtATime(askSecret));
+  const sudo = memory.sudoPassword(
+    options.oneSudoPassword === true ? ALL_HOSTS : target,
+    askSecret && memory.oneAtATime(askSecret),
+  );
   return { ok: true, transport: new OpenSshTransport(target, opened, sudo) };
 }
 

@@ -15,6 +15,7 @@ import { type ConnectionFault, forwardError, handshakeError, tcpError } from './
 import { collectUserKeys, type KeyTools, type UserKeys } from './ssh-keys.ts';
 import { Login } from './ssh-login.ts';
 import { SshTransport } from './ssh-transport.ts';
+import { ALL_HOSTS } from './sudo.ts';
 import type { SshDestination } from './target.ts';
 import type { AskSecret, HostError, Transport } from './transport.ts';
 
@@ -24,6 +25,8 @@ export interface SshOptions {
   readonly target: string;
   readonly memory: ConnectMemory;
   readonly askSecret?: AskSecret;
+  /** All hosts have the same sudo password. */
+  readonly oneSudoPassword?: boolean;
   /** Instead of ~/.ssh/config and the system-wide file, as `ssh -F`. */
   readonly configFile?: string;
   /** Add keys of hosts never seen before to known_hosts. */
@@ -62,7 +65,10 @@ export async function connectSsh(options: SshOptions): Promise<ConnectResult> {
   const session = new SshSession(options, ssh2);
   const opened = await session.open();
   if ('kind' in opened) return { ok: false, error: opened };
-  const sudo = options.memory.sudoPassword(options.target, session.ask);
+  const sudo = options.memory.sudoPassword(
+    options.oneSudoPassword === true ? ALL_HOSTS : options.target,
+    session.ask,
+  );
   return { ok: true, transport: new SshTransport(options.target, opened, sudo) };
 }
 

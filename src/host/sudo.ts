@@ -114,9 +114,12 @@ export function sudoFailure(end: SudoEnd): HostError {
   );
 }
 
-/** The sudo password of one host. */
+/** For `ConnectMemory.sudoPassword`: hosts that all have the same one. */
+export const ALL_HOSTS = 'all hosts';
+
+/** The sudo password of one host, or of all. */
 export class SudoPassword extends AskedSecret {
-  constructor(target: string, ask: AskSecret | undefined) {
-    super(`sudo password for ${target}: `, ask);
+  constructor(host: string, ask: AskSecret | undefined) {
+    super(`sudo password for ${host}: `, ask);
   }
 }

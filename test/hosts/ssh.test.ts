@@ -171,6 +171,29 @@ describe.skipIf(why !== null).each(both)('sudo of %s, by %s', (suite, client) =>
     }
   });
 
+  it('is asked for once for all hosts that have the same, and tried on no second one after a refusal', async () => {
+    await sudoers('carol ALL=(ALL:ALL) ALL', 'Defaults timestamp_timeout=0');
+    for (const [answer, ends, failed] of [
+      [password, ['exit 0', 'sudo-password-wrong', 'exit 0'], [0, 1]],
+      ['wrong horse', Array(3).fill('sudo-password-wrong'), [1, 0]],
+    ] as const) {
+      await host.exec('rm -rf /var/run/faillock/*');
+      const { prompts, askSecret } = asker(answer);
+      const options = { askSecret, memory: new ConnectMemory(), oneSudoPassword: true };
+      // carol stands for a host that has another one.
+      const [alice, carol] = [
+        await logins.login(host, 'alice', options),
+        await logins.login(host, 'carol', options),
+      ];
+      const runs = [];
+      for (const transport of [alice, carol, alice]) runs.push(kind(await transport.run(request('true'))));
+      expect(runs).toEqual(ends);
+      expect(prompts).toEqual(['sudo password for all hosts: ']);
+      expect([await failures('alice'), await failures('carol')]).toEqual(failed);
+      await Promise.all([alice.close(), carol.close()]);
+    }
+  });
+
   it('says that it needs a password where nobody can be asked, and that is no failure in its books', async () => {
     const transport = await logins.login(host, 'alice');
     const result = await transport.run(request('true'));
