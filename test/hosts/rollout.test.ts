@@ -92,7 +92,9 @@ describe.skipIf(why !== null)('a fleet', () => {
   /** All that a rollout may change: files, and what the kernel enforces. */
   const state = async (one: LabHost): Promise<string> => {
     const { stdout } = await one.exec(
-      'find /etc/systemd /etc/sysctl.d /etc/security /run/systemd/system.control -type f -exec sha256sum {} + 2>/dev/null | sort',
+      `set -- $(ls -d /etc/systemd /etc/sysctl.d /etc/security /run/systemd/system.control 2>/dev/null)
+      sums=$(find "$@" -type f -exec sha256sum {} +) || exit
+      echo "$sums" | sort`,
     );
     return `${stdout}${await pidsMax(one, SLICE)}`;
   };
