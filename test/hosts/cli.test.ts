@@ -130,7 +130,9 @@ describe.skipIf(containersUnavailable() !== null).each(['bookworm', 'trixie'] as
   });
 
   it('asks for the sudo password on the terminal, and does not show it', async () => {
-    const command = [program.file, 'status', '--explain', 'crowd.service', ...as('alice')].join(' ');
+    const command = [program.file, 'status', '--no-pager', '--explain', 'crowd.service', ...as('alice')].join(
+      ' ',
+    );
     const terminal = spawn('script', ['-qfec', command, '/dev/null'], { timeout: 60_000 });
     let seen = '';
     terminal.stdout.on('data', (chunk) => {
