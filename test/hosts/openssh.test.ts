@@ -159,7 +159,7 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
         config,
         `PubkeyAuthentication no\nHostName ${host.ssh.host}\nUserKnownHostsFile ${host.ssh.knownHostsFile}\n`,
       );
-      const command = `${program.file} status --explain idle.service --transport openssh --ssh-config ${config} -t alice@lab`;
+      const command = `${program.file} status --no-pager --explain idle.service --transport openssh --ssh-config ${config} -t alice@lab`;
       const terminal = spawn('script', ['-qfec', command, '/dev/null'], { timeout: 60_000 });
       let seen = '';
       let asked = 0;
