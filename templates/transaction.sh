@@ -723,7 +723,11 @@ undo_recorder() {
   limited "$act_seconds" systemctl daemon-reload >/dev/null 2>&1 || :
   case $recorder_was in
     on) limited "$act_seconds" systemctl restart tasksctl-recorder.timer >/dev/null 2>&1 || : ;;
-    off) limited "$act_seconds" systemctl stop tasksctl-recorder.timer tasksctl-recorder.service >/dev/null 2>&1 || : ;;
+    off)
+      limited "$act_seconds" systemctl stop tasksctl-recorder.timer tasksctl-recorder.service >/dev/null 2>&1 || :
+      # A timer that was due while its service was going has failed, and would be listed as that.
+      limited "$ask_seconds" systemctl reset-failed tasksctl-recorder.timer tasksctl-recorder.service >/dev/null 2>&1 || :
+      ;;
   esac
   [ "$(recorder_state)" = "$recorder_was" ] || problem "tasksctl-recorder.timer is not $recorder_was as it was"
 }

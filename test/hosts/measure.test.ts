@@ -206,9 +206,12 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
       };
       const before = await traces();
       // Faster than anybody would have it, and soon at an end, so that a second run follows.
-      const operators = '/etc/systemd/system/tasksctl-recorder.service.d/test.conf';
+      const operators = '/etc/systemd/system/tasksctl-recorder';
       await host.writeFiles({
-        [operators]: '[Service]\nEnvironment=TASKSCTL_SAMPLE_SECONDS=3 TASKSCTL_SAMPLE_CENTISECONDS=50\n',
+        [`${operators}.service.d/test.conf`]:
+          '[Service]\nEnvironment=TASKSCTL_SAMPLE_SECONDS=3 TASKSCTL_SAMPLE_CENTISECONDS=50\n',
+        // The host has not been up for a minute.
+        [`${operators}.timer.d/test.conf`]: '[Timer]\nOnActiveSec=0\n',
       });
       const installed = await by('recorder', 'apply', '--yes');
       expect(installed.stderr).toContain('recorder of task counts: off -> on');
@@ -227,7 +230,7 @@ describe.skipIf(containersUnavailable() !== null).each(['bullseye', 'bookworm', 
       expect(unitOf(measured, 'tight.service')?.rejections).toBeGreaterThan(0);
 
       expect(await by('no-recorder', 'apply', '--yes')).toMatchObject({ code: 0 });
-      await host.exec(`rm -r ${operators.replace('/test.conf', '')}; systemctl daemon-reload`);
+      await host.exec(`rm -r ${operators}.*.d; systemctl daemon-reload`);
       expect(await traces()).toBe(before);
       const none = await program.run('measure', ...as('carol'), '--collect');
       expect(none).toMatchObject({ code: 1 });
@@ -267,7 +270,10 @@ describe.skipIf(containersUnavailable() !== null)('two hosts', () => {
   it('are measured at once; one that cannot be reached does not keep the other from it', async () => {
     const [a, b] = await Promise.all([startHost('bookworm'), startHost('trixie')]);
     try {
-      await b.exec('systemctl stop crowd.service');
+      // Its cgroup may stay for a moment, with the peak it had.
+      await b.exec(
+        'systemctl stop crowd.service; while [ -d /sys/fs/cgroup/pids/system.slice/crowd.service ]; do sleep 0.1; done',
+      );
       const config = program.sshConfig({ a, b });
       appendFileSync(config, 'Host c\nHostName 127.0.0.1\nPort 1\n');
       const targets = ['--ssh-config', config, '-t', 'root@a', '-t', 'root@b'];
@@ -276,7 +282,6 @@ describe.skipIf(containersUnavailable() !== null)('two hosts', () => {
       expect(both.code).toBe(0);
       expect(Date.now() - started).toBeLessThan(60_000);
       const { hosts } = profileSchema.parse(JSON.parse(both.stdout));
-      // The cgroup of a stopped service may stay for a while, empty.
       const crowds = hosts.map((measured) => unitOf(measured, 'crowd.service')?.peak ?? 0);
       expect(crowds.sort((x, y) => x - y)).toEqual([0, 37]);
       const file = join(program.dir, 'some.json');

@@ -206,9 +206,12 @@ describe('who could be locked out', () => {
 
 describe('run ids', () => {
   it('sort by time and tell it', () => {
-    const now = new Date('2026-11-22T20:15:30.999Z');
-    expect(makeRunId(now, 0x3f9a)).toBe(RUN);
-    expect(makeRunId(now, 7)).toBe('20261122T201530Z-0007');
+    const at = (ms: string, random: number) => makeRunId(new Date(`2026-11-22T20:15:30.${ms}Z`), random);
+    expect(at('254', 0x1a)).toBe(RUN);
+    expect(at('000', 7)).toBe('20261122T201530Z-0007');
+    // Whatever tells them apart, the later one of a second comes later.
+    expect(at('254', 0xffff) < at('255', 0)).toBe(true);
+    expect(at('998', 0xffff) < at('999', 0)).toBe(true);
     expect(runIdTime(RUN).toISOString()).toBe('2026-11-22T20:15:30.000Z');
   });
 });
