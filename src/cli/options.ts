@@ -121,15 +121,20 @@ export function addConnectionOptions(command: Command): Command {
     );
 }
 
+/** What an option that stands in for a host conflicts with. */
+export const HOST_OPTIONS = [
+  'target',
+  'transport',
+  'sshConfig',
+  'acceptNew',
+  'askBecomePass',
+  'timeout',
+] as const;
+
 export function addSourceOptions(command: Command): Command {
   return addHostOptions(command).addOption(
     new Option('--snapshot <file>', "read a saved snapshot, not a host; '-' is standard input").conflicts([
-      'target',
-      'transport',
-      'sshConfig',
-      'acceptNew',
-      'askBecomePass',
-      'timeout',
+      ...HOST_OPTIONS,
     ]),
   );
 }

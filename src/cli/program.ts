@@ -22,6 +22,7 @@ import {
   collect,
   duration,
   groupMaximum,
+  HOST_OPTIONS,
   type OutputOptions,
   percentage,
   positiveSeconds,
@@ -252,16 +253,7 @@ function defineDiagnose(program: Command, run: Run): void {
       new Option(
         '--directory <dir>',
         'what was collected on a host: an unpacked sosreport or supportconfig, or logs',
-      ).conflicts([
-        'target',
-        'transport',
-        'sshConfig',
-        'acceptNew',
-        'askBecomePass',
-        'timeout',
-        'snapshot',
-        'pid',
-      ]),
+      ).conflicts([...HOST_OPTIONS, 'snapshot', 'pid']),
     );
   addShownOptions(addFleetOptions(addSourceOptions(command)))
     .addHelpText(
