@@ -50,8 +50,9 @@ export class ConnectMemory {
     return remember(this.#secrets, prompt, () => new AskedSecret(prompt, ask));
   }
 
-  /** That of `host`, which may be a word for all of them. */
-  sudoPassword(host: string, ask: AskSecret | undefined): SudoPassword {
+  /** `ofAll`: all hosts have the same one. */
+  sudoPassword(target: string, ask: AskSecret | undefined, ofAll = false): SudoPassword {
+    const host = ofAll ? 'all hosts' : target;
     if (ask === undefined) return new SudoPassword(host, ask);
     return remember(this.#sudo, host, () => new SudoPassword(host, ask));
   }

@@ -2,7 +2,6 @@ import { ConnectMemory } from './connect-memory.ts';
 import { localTransport } from './local.ts';
 import { connectOpenSsh } from './openssh.ts';
 import { type ConnectResult, connectSsh } from './ssh.ts';
-import { ALL_HOSTS } from './sudo.ts';
 import { parseTarget } from './target.ts';
 import type { AskSecret } from './transport.ts';
 
@@ -43,9 +42,7 @@ export async function connect(target: string, options: ConnectOptions = {}): Pro
     const ask = askSecret === undefined ? undefined : memory.oneAtATime(askSecret);
     return {
       ok: true,
-      transport: localTransport(
-        memory.sudoPassword(options.oneSudoPassword === true ? ALL_HOSTS : 'local', ask),
-      ),
+      transport: localTransport(memory.sudoPassword('local', ask, options.oneSudoPassword)),
     };
   }
   const login = options.client === 'openssh' ? connectOpenSsh : connectSsh;

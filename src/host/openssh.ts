@@ -9,7 +9,6 @@ import { OpenSshMaster, readQuietly, sshEnvironment } from './openssh-master.ts'
 import { OpenSshTransport } from './openssh-transport.ts';
 import type { ConnectResult, SshOptions } from './ssh.ts';
 import { destinationArguments } from './ssh-config.ts';
-import { ALL_HOSTS } from './sudo.ts';
 import type { SshDestination } from './target.ts';
 import type { HostError } from './transport.ts';
 
@@ -64,8 +63,9 @@ export async function connectOpenSsh(options: OpenSshOptions): Promise<ConnectRe
   if (terminal !== null) closeSync(terminal);
   if ('kind' in opened) return { ok: false, error: opened };
   const sudo = memory.sudoPassword(
-    options.oneSudoPassword === true ? ALL_HOSTS : target,
+    target,
     askSecret && memory.oneAtATime(askSecret),
+    options.oneSudoPassword,
   );
   return { ok: true, transport: new OpenSshTransport(target, opened, sudo) };
 }

@@ -15,7 +15,6 @@ import { type ConnectionFault, forwardError, handshakeError, tcpError } from './
 import { collectUserKeys, type KeyTools, type UserKeys } from './ssh-keys.ts';
 import { Login } from './ssh-login.ts';
 import { SshTransport } from './ssh-transport.ts';
-import { ALL_HOSTS } from './sudo.ts';
 import type { SshDestination } from './target.ts';
 import type { AskSecret, HostError, Transport } from './transport.ts';
 
@@ -65,10 +64,7 @@ export async function connectSsh(options: SshOptions): Promise<ConnectResult> {
   const session = new SshSession(options, ssh2);
   const opened = await session.open();
   if ('kind' in opened) return { ok: false, error: opened };
-  const sudo = options.memory.sudoPassword(
-    options.oneSudoPassword === true ? ALL_HOSTS : options.target,
-    session.ask,
-  );
+  const sudo = options.memory.sudoPassword(options.target, session.ask, options.oneSudoPassword);
   return { ok: true, transport: new SshTransport(options.target, opened, sudo) };
 }
 

@@ -114,9 +114,6 @@ export function sudoFailure(end: SudoEnd): HostError {
   );
 }
 
-/** For `ConnectMemory.sudoPassword`: hosts that all have the same one. */
-export const ALL_HOSTS = 'all hosts';
-
 /** The sudo password of one host, or of all. */
 export class SudoPassword extends AskedSecret {
   constructor(host: string, ask: AskSecret | undefined) {
