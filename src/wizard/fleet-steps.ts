@@ -16,7 +16,7 @@ import { DEFAULT_CHOICES, toEnd } from './end-steps.ts';
 import { byUse } from './fleet-host.ts';
 import { outcomesOf } from './fleet-outcome.ts';
 import { fleetValuesText } from './fleet-values-text.ts';
-import { unitQuestion, want } from './needs-steps.ts';
+import { adjustView, unitQuestion, want } from './needs-steps.ts';
 import { outcomeOf } from './outcome.ts';
 import type { Setting } from './setting.ts';
 import type { At, FleetWanted, Goal, View } from './state.ts';
@@ -117,7 +117,7 @@ export function planningView({ at, ...state }: At<'planning'>): View {
 }
 
 export function fleetValuesView(state: At<'fleet-values'>, setting: Setting): View {
-  const { plans, template, adjustments, shown, measured } = state;
+  const { plans, adjustments, shown } = state;
   const adjustable = outcomesOf(plans.plans)
     .filter(
       ({ limit, outcomes }) =>
@@ -133,32 +133,7 @@ export function fleetValuesView(state: At<'fleet-values'>, setting: Setting): Vi
         name: safe`${escapeText(title)}: ${first?.text ?? safe``} on ${plural(first?.hosts.length ?? 0, 'host')}${more}`,
       };
     });
-  return ask(
-    choice(safe`What next?`, [
-      { value: 'review', name: safe`Go on with these` },
-      ...adjustable.map(({ name }, i) => ({ value: `adjust ${i}`, name: safe`Adjust ${name}` })),
-      { value: 'unit', name: safe`Give a unit that is not listed a limit` },
-      { value: 'template', name: safe`Take another template (now ${escapeText(template.name)})` },
-      ...(adjustments.length > 0
-        ? [{ value: 'reset', name: safe`Undo ${plural(adjustments.length, 'adjustment')}` }]
-        : []),
-    ]),
-    (value) => {
-      const chosen = adjustable[Number(/^adjust (\d+)$/.exec(value)?.[1] ?? -1)];
-      if (chosen !== undefined) return { ...state, at: 'value', limit: chosen.limit };
-      switch (value) {
-        case 'unit':
-          return { ...state, at: 'unit' };
-        case 'template':
-          return { ...state, at: 'template', before: state };
-        case 'reset':
-          return want(state, template, measured, []);
-        default:
-          return { ...state, at: 'review' };
-      }
-    },
-    fleetValuesText(state, shown, setting.style()),
-  );
+  return adjustView(state, adjustable, fleetValuesText(state, shown, setting.style()));
 }
 
 export function fleetUnitView(state: FleetWanted): View {

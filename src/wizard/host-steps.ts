@@ -2,7 +2,6 @@ import { profileOf } from '../measure/host-of.ts';
 import { recorderFiles } from '../measure/recorder-files.ts';
 import { fileDiff } from '../plan/file-diff.ts';
 import { planHost } from '../plan/plan-host.ts';
-import { plural } from '../report/diagnostic-text.ts';
 import { explainText } from '../report/explain-text.ts';
 import { nameLimit, sameLimit } from '../report/limit-names.ts';
 import { planText } from '../report/plan-text.ts';
@@ -11,7 +10,7 @@ import { escapeText, join, safe } from '../report/terminal-escape.ts';
 import { adjustPolicy } from './adjust-policy.ts';
 import { limitEffect } from './effect.ts';
 import { toEnd } from './end-steps.ts';
-import { unitQuestion, want } from './needs-steps.ts';
+import { adjustView, unitQuestion, want } from './needs-steps.ts';
 import { outcomeOf } from './outcome.ts';
 import type { Setting } from './setting.ts';
 import type { At, Goal, Host, HostWanted, View } from './state.ts';
@@ -94,7 +93,7 @@ function unitsOf({ limits }: Host): string[] {
 }
 
 export function valuesView(state: At<'values'>, setting: Setting): View {
-  const { plan, template, adjustments, shown } = state;
+  const { plan, adjustments, shown } = state;
   const adjustable = [
     ...plan.changes.map(({ limit, title, from, to }) => ({
       limit,
@@ -108,36 +107,7 @@ export function valuesView(state: At<'values'>, setting: Setting): View {
       .filter(({ limit }) => limit.kind !== 'unit' || adjustments.some((one) => sameLimit(one.limit, limit)))
       .map(({ limit, title }) => ({ limit, name: safe`${escapeText(title)}: as it is` })),
   ];
-  return {
-    kind: 'question',
-    show: valuesText(state, shown, setting.style()),
-    question: choice(safe`What next?`, [
-      { value: 'review', name: safe`Go on with these` },
-      ...adjustable.map(({ name }, i) => ({ value: `adjust ${i}`, name: safe`Adjust ${name}` })),
-      { value: 'unit', name: safe`Give a unit that is not listed a limit` },
-      {
-        value: 'template',
-        name: safe`Take another template (now ${escapeText(template.name)})`,
-      },
-      ...(adjustments.length > 0
-        ? [{ value: 'reset', name: safe`Undo ${plural(adjustments.length, 'adjustment')}` }]
-        : []),
-    ]),
-    next: (value) => {
-      const chosen = adjustable[Number(/^adjust (\d+)$/.exec(value)?.[1] ?? -1)];
-      if (chosen !== undefined) return { ...state, at: 'value', limit: chosen.limit };
-      switch (value) {
-        case 'unit':
-          return { ...state, at: 'unit' };
-        case 'template':
-          return { ...state, at: 'template', before: state };
-        case 'reset':
-          return want(state, template, state.measured, []);
-        default:
-          return { ...state, at: 'review' };
-      }
-    },
-  };
+  return adjustView(state, adjustable, valuesText(state, shown, setting.style()));
 }
 
 export function valueView(state: At<'value'> & HostWanted): View {

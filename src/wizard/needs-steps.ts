@@ -3,6 +3,7 @@ import { recorderFiles } from '../measure/recorder-files.ts';
 import { nearestName } from '../plan/nearest-name.ts';
 import type { PlanLimit } from '../plan/plan.ts';
 import { planHost } from '../plan/plan-host.ts';
+import { plural } from '../report/diagnostic-text.ts';
 import { escapeText, type SafeText, safe } from '../report/terminal-escape.ts';
 import { type Adjustment, adjustPolicy } from './adjust-policy.ts';
 import type { TextQuestion } from './question.ts';
@@ -161,6 +162,41 @@ export function want(
   const use = measured === null ? null : profileOf(measured.profile, snapshot.host);
   const plan = planHost(snapshot, adjusted.policy, use, recorderFiles());
   return { at: 'values', kind, reason, target, snapshot, limits, ...chosen, plan };
+}
+
+/** Asks what to do with the limits that are wanted now. */
+export function adjustView(
+  state: At<'values' | 'fleet-values'>,
+  adjustable: readonly { readonly limit: PlanLimit; readonly name: SafeText }[],
+  show: SafeText,
+): View {
+  const { template, adjustments, measured } = state;
+  return ask(
+    choice(safe`What next?`, [
+      { value: 'review', name: safe`Go on with these` },
+      ...adjustable.map(({ name }, i) => ({ value: `adjust ${i}`, name: safe`Adjust ${name}` })),
+      { value: 'unit', name: safe`Give a unit that is not listed a limit` },
+      { value: 'template', name: safe`Take another template (now ${escapeText(template.name)})` },
+      ...(adjustments.length > 0
+        ? [{ value: 'reset', name: safe`Undo ${plural(adjustments.length, 'adjustment')}` }]
+        : []),
+    ]),
+    (value) => {
+      const chosen = adjustable[Number(/^adjust (\d+)$/.exec(value)?.[1] ?? -1)];
+      if (chosen !== undefined) return { ...state, at: 'value', limit: chosen.limit };
+      switch (value) {
+        case 'unit':
+          return { ...state, at: 'unit' };
+        case 'template':
+          return { ...state, at: 'template', before: state };
+        case 'reset':
+          return want(state, template, measured, []);
+        default:
+          return { ...state, at: 'review' };
+      }
+    },
+    show,
+  );
 }
 
 /** Asks for one of these units. */
