@@ -4,6 +4,7 @@ import type { Algorithms, Client } from 'ssh2';
 import { onAbort } from './abort.ts';
 import { Clock } from './clock.ts';
 import type { ConnectMemory } from './connect-memory.ts';
+import { gatherWrites } from './gather-writes.ts';
 import { judgeHostKey } from './host-key.ts';
 import { type HostLines, knownKeyTypes } from './known-hosts.ts';
 import { oneKeyAgent } from './one-key-agent.ts';
@@ -243,6 +244,7 @@ class SshSession {
       socket.once('error', onError);
       socket.once('connect', () => {
         socket.off('error', onError);
+        gatherWrites(socket);
         settle(socket);
       });
       return () => {
