@@ -18,25 +18,36 @@ nl='
 max_file=1048576
 pids_bytes=33554432
 
+# Prints a frame, or keeps it in `held` where another part of the probe prints at the time.
+hold=no
 frame() { # NAME PAYLOAD
-  printf '@%s %d\n%s\n' "$1" "${#2}" "$2"
+  if [ "$hold" = yes ]; then
+    held="${held}@$1 ${#2}$nl$2$nl"
+  else
+    printf '@%s %d\n%s\n' "$1" "${#2}" "$2"
+  fi
 }
 
 problem() { # PART REASON DETAIL
   frame problem "$1 $2 $3"
 }
 
-# Runs a command for at most SECONDS and no longer than the rest of the whole run; 137 if it had to be killed.
-bounded() { # SECONDS COMMAND...
+# Most of what the probe costs a host is the start of processes: what the shell itself can do it does.
+
+# Sets `seconds` to what is left of the whole run; ends this subshell where nothing is.
+look_at_clock() {
   read -r now _ </proc/uptime
   seconds=$((stop - ${now%%.*}))
+  [ "$seconds" -gt 0 ] || exit 137
+}
+
+# Runs a command in the place of this subshell, for at most SECONDS and no longer than the rest of the whole run; the
+# status is 137 if it had to be killed.
+bounded() { # SECONDS COMMAND...
+  look_at_clock
   [ "$seconds" -lt "$1" ] || seconds=$1
   shift
-  [ "$seconds" -gt 0 ] || return 137
-  if [ "$timeout" = yes ]; then
-    timeout -s KILL "$seconds" "$@"
-    return
-  fi
+  [ "$timeout" = no ] || exec timeout -s KILL "$seconds" "$@"
   "$@" &
   child=$!
   # The sleep must not keep the pipe of a command substitution open.
@@ -49,7 +60,7 @@ bounded() { # SECONDS COMMAND...
   wait "$child"
   ended=$?
   kill "$watch" 2>/dev/null
-  return "$ended"
+  exit "$ended"
 }
 
 # Tells of a command that failed.
@@ -65,8 +76,35 @@ have() { # COMMAND
   command -v "$1" >/dev/null 2>&1
 }
 
-# Calls FUNCTION with the files, so many at a time as one command line holds. Says `@timeout` for those it was ended at
-# and `@newline` for names that are no lines.
+# Sets `output` to what FUNCTION prints of the files, with `@timeout` where it was ended and `@newline` for names that are
+# no lines.
+collect() { # FUNCTION FILE...
+  collector=$1
+  shift
+  output=
+  if fit_together "$@"; then
+    [ $# -eq 0 ] || output=$($collector "$@")
+    case $? in 124 | 137) output=$output${nl}@timeout ;; esac
+  else
+    output=$(in_batches collect_batch "$@" | head -c "$pids_bytes")
+  fi
+}
+
+collect_batch() { # FILE...
+  ($collector "$@")
+  case $? in 124 | 137) echo @timeout ;; esac
+}
+
+# Whether one command line holds the files and each name is a line. So little is no more than `pids_bytes` of output.
+fit_together() { # FILE...
+  IFS=/
+  together=$*
+  IFS=$nl
+  case $together in *"$nl"*) return 1 ;; esac
+  [ $# -le 3000 ] && [ "${#together}" -le 65536 ]
+}
+
+# Calls FUNCTION with the files, so many at a time as one command line holds. Says `@newline` for names that are no lines.
 in_batches() { # FUNCTION FILE...
   callee=$1
   shift
@@ -79,17 +117,12 @@ in_batches() { # FUNCTION FILE...
     batch=$batch$nl$file
     size=$((size + 1))
     if [ "$size" -eq 500 ]; then
-      in_time $callee $batch
+      $callee $batch
       batch=
       size=0
     fi
   done
-  [ -z "$batch" ] || in_time $callee $batch
-}
-
-in_time() { # COMMAND...
-  "$@"
-  case $? in 124 | 137) echo @timeout ;; esac
+  [ -z "$batch" ] || $callee $batch
 }
 
 # Tells of an output with `@timeout` or `@newline` in it.
@@ -160,15 +193,29 @@ contents() { # FILE...
 
 read_host() {
   # /proc and /sys answer at once, and none of these files has more than a few lines.
-  frame facts "$(grep -sH '' /proc/sys/kernel/hostname /proc/sys/kernel/osrelease /proc/sys/kernel/random/boot_id \
-    /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max /proc/sys/vm/overcommit_memory /proc/loadavg /proc/uptime \
-    /proc/meminfo /proc/1/comm /proc/self/status \
-    /sys/devices/system/cpu/online /sys/fs/selinux/enforce /run/systemd/container /etc/machine-id /etc/os-release \
-    /usr/lib/os-release)"
+  facts=$(grep -sH '' /proc/sys/kernel/hostname /proc/sys/kernel/osrelease /proc/sys/kernel/random/boot_id \
+    /proc/sys/kernel/arch /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max /proc/sys/vm/overcommit_memory \
+    /proc/loadavg /proc/uptime /proc/meminfo /proc/1/comm /proc/self/status /sys/devices/system/cpu/online \
+    /sys/fs/selinux/enforce /run/systemd/container /etc/machine-id /etc/os-release /usr/lib/os-release)
+  frame facts "$facts"
   frame clock "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-  frame machine "$(uname -m)"
-  # The name may come from a directory server.
-  frame user "$(bounded 5 id -un)$nl${SUDO_USER-}"
+  # Since Linux 6.1.
+  case $facts in
+    *"$nl/proc/sys/kernel/arch:"*)
+      machine=${facts#*"$nl/proc/sys/kernel/arch:"}
+      machine=${machine%%"$nl"*}
+      ;;
+    *) machine=$(uname -m) ;;
+  esac
+  frame machine "$machine"
+  # The name may come from a directory server. `timeout` is absent from small systems, and without options like these in
+  # old ones.
+  timeout=yes
+  user=$(bounded 5 id -un 2>/dev/null) || {
+    timeout -s KILL 5 true 2>/dev/null || timeout=no
+    [ "$timeout" = yes ] || user=$(bounded 5 id -un)
+  }
+  frame user "$user$nl${SUDO_USER-}"
   flags=
   [ ! -w /etc ] || flags="$flags etc-writable"
   [ ! -e /run/ostree-booted ] || flags="$flags ostree"
@@ -177,8 +224,6 @@ read_host() {
   [ ! -e /run/.containerenv ] || flags="$flags podman"
   [ ! -d /run/systemd/system ] || flags="$flags systemd"
   frame flags "$flags"
-  mounts=$(grep -sE ' - cgroup2? |^([^ ]+ ){4}/(etc)? ' /proc/self/mountinfo)
-  frame mounts "$mounts"
 }
 
 read_manager() {
@@ -263,12 +308,16 @@ read_cgroups() {
   fi
   pids=$(
     cd "$pids_root" || exit
-    in_time bounded 20 find . -name 'pids.*' -exec grep -sH '' {} + 2>/dev/null | head -c "$pids_bytes"
+    {
+      (bounded 20 find . -name 'pids.*' -exec grep -sH '' {} + 2>/dev/null)
+      case $? in 124 | 137) echo @timeout ;; esac
+    } | head -c "$pids_bytes"
   )
   cut_off cgroups 'the counters of cgroups' "$pids"
   [ "${#pids}" -lt "$pids_bytes" ] || problem cgroups too-large "more than $pids_bytes bytes of counters"
 }
 
+# Sessions, the processes that lead them, and the mounts that matter.
 read_sessions() {
   set +f
   set --
@@ -279,7 +328,7 @@ read_sessions() {
   sessions=
   [ $# -eq 0 ] || sessions=$(grep -sH '' "$@")
   frame sessions "$sessions"
-  slices=user-0.slice
+  slices='user-0.slice'
   lingering=
   for file in /run/systemd/users/*; do
     [ ! -f "$file" ] || slices=$slices${nl}user-${file##*/}.slice
@@ -292,15 +341,27 @@ read_sessions() {
   done
   set -f
   frame linger "$lingering"
-  set -- /proc/1/status /proc/1/limits
+  set -- /proc/self/mountinfo /proc/1/status /proc/1/limits
   for line in $sessions; do
     case $line in *:LEADER=*) set -- "$@" "/proc/${line##*=}/status" "/proc/${line##*=}/limits" ;; esac
   done
-  frame processes "$(grep -sHE '^(Name:|Uid:|Max processes)' "$@")"
+  mounts=
+  processes=
+  # shellcheck disable=SC2013 # lines they are
+  for line in $(grep -sHE '^(Name:|Uid:|Max processes)| - cgroup2? |^([^ ]+ ){4}/(etc)? ' "$@"); do
+    case $line in
+      /proc/self/mountinfo:*) mounts=$mounts${line#*:}$nl ;;
+      *) processes=$processes$line$nl ;;
+    esac
+  done
+  frame mounts "$mounts"
+  frame processes "$processes"
 }
 
+# What hangs in /proc could not be killed either; only the number of files takes time, which is looked at for each batch.
 grep_processes() { # FILE...
-  bounded 10 grep -sHE -e '^(Name|Uid|Threads|CapEff):' -e '^Max processes' -e '^[0-9]+:([^:]*,)?pids(,[^:]*)?:|^0::' -- "$@"
+  look_at_clock
+  exec grep -sHE -e '^(Name|Uid|Threads|CapEff):' -e '^Max processes' -e '^[0-9]+:([^:]*,)?pids(,[^:]*)?:|^0::' -- "$@"
 }
 
 stat_namespaces() { # FILE...
@@ -317,13 +378,15 @@ read_processes() {
   set +f
   set -- /proc/[0-9]*/status /proc/[0-9]*/limits /proc/[0-9]*/cgroup
   set -f
-  processes=$(in_batches grep_processes "$@" | head -c "$pids_bytes")
+  collect grep_processes "$@"
+  processes=$output
   cut_off processes 'the processes' "$processes"
   [ "${#processes}" -lt "$pids_bytes" ] || problem processes too-large "more than $pids_bytes bytes about processes"
   set +f
   set -- /proc/[0-9]*/ns/pid
   set -f
-  namespaces=$(in_batches stat_namespaces /proc/self/ns/pid "$@" | head -c "$pids_bytes")
+  collect stat_namespaces /proc/self/ns/pid "$@"
+  namespaces=$output
   own=${namespaces%%"$nl"*}
   seen=" ${own%% *} "
   maxima=
@@ -375,7 +438,7 @@ find_directories() {
   done
   # As named and as they are: a link to one of them leads nowhere new.
   listed=$directories
-  patterns=/etc/sysctl.conf$nl/etc/tasksctl/record.sh$nl/etc/tasksctl/sampler.sh
+  patterns=/etc/tasksctl/record.sh$nl/etc/tasksctl/sampler.sh
   for directory in /etc/security /usr/etc/security; do
     patterns="$patterns$nl$directory/limits.conf$nl$directory/limits.d/*"
   done
@@ -407,6 +470,8 @@ follow_links() {
     case $row in a*) ;; *) continue ;; esac
     name=${row#* * * * }
     name=${name%%//*}
+    # On the way to a directory that is listed: followed already.
+    case $nl$ways$nl in *"$nl$name$nl"*) continue ;; esac
     target=${row##* -> }
     target=${target#\'}
     target=${target%\'}
@@ -454,6 +519,14 @@ sort_rows() {
   done
 }
 
+list_files() { # FILE...
+  collect stat_rows "$@"
+  rows=$output
+  cut_off files directories "$rows"
+  frame files "$rows"
+  sort_rows
+}
+
 read_files() {
   find_directories
   candidates=
@@ -463,20 +536,20 @@ read_files() {
   set +f
   set -- $patterns
   set -f
-  rows=$(in_batches stat_rows "$@")
-  cut_off files directories "$rows"
-  frame files "$rows"
-  sort_rows
+  ways=$extra
+  extra=$extra$nl/etc/sysctl.conf
+  list_files $extra "$@"
+  listed_extra=$extra
   follow_links
-  set +f
-  set -- $patterns
-  set -f
-  rows=$(in_batches stat_rows $extra "$@")
-  cut_off files directories "$rows"
-  frame files "$rows"
-  sort_rows
+  if [ "$extra" != "$listed_extra" ]; then
+    set +f
+    set -- $patterns
+    set -f
+    list_files ${extra#"$listed_extra"} "$@"
+  fi
   frame unreadable "$unreadable"
-  matched=$(in_batches matching $candidates)
+  collect matching $candidates
+  matched=$output
   cut_off files 'unit files' "$matched"
   # Each file once.
   wanted=$always
@@ -491,7 +564,7 @@ show_units() { # UNIT|PATTERN...
   shown=$(bounded 60 systemctl --no-pager show \
     -p Id,Names,LoadState,ActiveState,SubState,FragmentPath,DropInPaths,ControlGroup,Slice,NeedDaemonReload \
     -p Transient,TasksMax,EffectiveTasksMax,TasksCurrent,MainPID,LimitNPROC \
-    -- "$@" 2>/dev/null)
+    -- "$@" 2>/dev/null </dev/null)
   status=$?
   [ "$status" -eq 0 ] || shown=${shown%"$nl$nl"*}
 }
@@ -501,19 +574,10 @@ knows_units() {
   case $flags in *systemd*) have systemctl ;; *) return 1 ;; esac
 }
 
-# The units in memory, by pattern; the status of systemctl is the last line.
-show_loaded() {
+# Prints the units that may have a limit: users' slices, and those with a file that `matching` found.
+name_units() {
   knows_units || return 0
-  show_units '*.slice' '*.service' '*.scope'
-  printf '%s\n\n%d' "$shown" "$status"
-}
-
-# The units in memory as `show_loaded` printed them, and those that are only configured, or of another type, by name.
-read_units() { # LOADED
-  knows_units || return 0
-  failed "${1##*"$nl"}" units 'systemctl show'
-  loaded=${1%"$nl$nl"*}
-  names=$slices
+  printf '%s\n' $slices
   for name in $matched; do
     case $name in
       */systemd/user/* | */systemd/transient/*) continue ;;
@@ -522,20 +586,33 @@ read_units() { # LOADED
     name=${name##*/}
     case $name in
       *@.* | *-.*) ;;
-      *.service | *.slice | *.scope | *.socket | *.mount | *.swap) names=$names$nl$name ;;
+      *.service | *.slice | *.scope | *.socket | *.mount | *.swap) printf '%s\n' "$name" ;;
     esac
   done
-  # Asking takes systemd as long as all the rest: each unit once. What is in memory stands here twice at least.
-  names=$({
-    printf 'Id=%s\n' $names | sort -u
-    printf '%s\n%s\n' "$loaded" "$loaded" | grep '^Id='
-  } | sort | uniq -u)
+}
+
+# The units in memory, by pattern, and those on standard input that are only configured, or of another type, by name.
+read_units() {
+  knows_units || return 0
+  show_units '*.slice' '*.service' '*.scope'
+  loaded=$shown
+  loaded_status=$status
+  # Asking takes systemd as long as all the rest: each unit once.
+  names=
+  set --
+  while read -r name; do
+    case $nl$names in *"$nl$name$nl"*) continue ;; esac
+    names=$names$name$nl
+    set -- "$@" -e "Id=$name"
+  done
+  known=$(printf '%s\n' "$loaded" | grep -Fx "$@")
+  set --
+  for name in $names; do
+    case $nl$known$nl in *"${nl}Id=$name$nl"*) ;; *) set -- "$@" "$name" ;; esac
+  done
+  failed "$loaded_status" units 'systemctl show'
   shown=
-  if [ -n "$names" ]; then
-    set --
-    for name in $names; do
-      set -- "$@" "${name#Id=}"
-    done
+  if [ $# -gt 0 ]; then
     show_units "$@"
     failed "$status" units 'systemctl show'
   fi
@@ -555,10 +632,11 @@ read_kernel_log() {
   for reader in dmesg 'journalctl -kbq --no-pager -o short-monotonic -n 20000'; do
     have "${reader%% *}" || continue
     IFS=' '
-    log=$({ bounded 5 $reader 2>/dev/null || echo @failed; } |
-      grep -F -e 'fork rejected by pids controller' -e @failed | tail -n 200)
+    log=$({ (bounded 5 $reader 2>/dev/null) || echo @failed; } |
+      grep -F -e 'fork rejected by pids controller' -e @failed)
     IFS=$nl
     case $log in *@failed) continue ;; esac
+    [ -z "$log" ] || log=$(printf '%s\n' "$log" | tail -n 200)
     return
   done
   log=
@@ -573,11 +651,8 @@ main() {
   now=0
   read -r now _ </proc/uptime
   stop=$((${now%%.*} + ${TASKSCTL_PROBE_SECONDS:-60}))
-  # Absent from small systems, and without options like these in old ones.
-  timeout=no
-  ! timeout -s KILL 5 true 2>/dev/null || timeout=yes
   echo 'tasksctl-probe 1'
-  for tool in cat date find grep head id od readlink sort stat tail uname uniq; do
+  for tool in date find grep head id od readlink stat tail uname; do
     have "$tool" || problem probe command-missing "there is no $tool in PATH"
   done
   set -f
@@ -585,24 +660,33 @@ main() {
   read_manager
   read_sessions
   # systemd answers slowly where there are many units, the kernel where there are many cgroups, and files take their
-  # time, too: all three at a time. What is on the left of a pipe keeps its output in variables until it is through, or
-  # it would wait at a full pipe with half of its work undone.
+  # time, too: all three at a time, and each prints its frames once the one before it is through. The first tells the
+  # second names of units; a line tells the third that the second is through.
   {
-    read_cgroups
-    read_processes
-    read_kernel_log
-    frame pids "$pids"
-    frame tasks "$processes"
-    frame pid-namespaces "$namespaces"
-    frame pid-maxima "$maxima"
-    frame kernel-log "$log"
-  } | {
-    show_loaded </dev/null | {
-      read_files </dev/null
-      read_units "$(cat)" </dev/null
+    {
+      read_files </dev/null >&3
+      name_units
+    } | {
+      read_units >&3
+      echo
+    } | {
+      hold=yes
+      held=
+      {
+        read_cgroups
+        read_processes
+        read_kernel_log
+      } </dev/null
+      read -r _
+      printf '%s' "$held"
+      hold=no
+      frame pids "$pids"
+      frame tasks "$processes"
+      frame pid-namespaces "$namespaces"
+      frame pid-maxima "$maxima"
+      frame kernel-log "$log"
     }
-    cat
-  }
+  } 3>&1
   frame end ''
 }
 

@@ -316,7 +316,7 @@ describe.skipIf(containersUnavailable() !== null)('a snapshot of', () => {
     await host.writeFiles({ '/opt/busybox': readFileSync('/usr/bin/busybox') });
     await host.exec(`
         chmod 755 /opt/busybox; mkdir /opt/tools
-        for tool in sh cat date find grep head id od readlink sleep sort stat tail timeout true uname uniq dmesg; do
+        for tool in sh cat date find grep head id od readlink sleep stat tail timeout true uname dmesg; do
           ln -s /opt/busybox "/opt/tools/$tool"
         done
         ln -s "$(command -v systemctl)" /opt/tools/`);
