@@ -2,7 +2,7 @@ import type { Fleet } from '../fleet/fleet-file.ts';
 import type { Policy } from '../plan/policy.ts';
 import type { Console } from './console.ts';
 import { type Failed, failed } from './failure.ts';
-import { besideFile } from './inventory.ts';
+import { besideFile, namedIn } from './inventory.ts';
 import { type PlanOptions, readPolicy, TEMPLATE_NAME } from './plan.ts';
 
 /** The policy of a host, by its name in the inventory. */
@@ -26,18 +26,17 @@ export async function policiesOf(
     });
   }
   const byName = new Map<string, Policy>();
-  for (const name of new Set(policies.values())) {
+  for (const { name, line } of policies.values()) {
+    if (byName.has(name)) continue;
     const policy = TEMPLATE_NAME.test(name) ? name : besideFile(file, name);
     const read = await readPolicy({ policy }, console.io);
-    if (read.kind === 'failed') {
-      return failed({ ...read.failure, message: `${file}: ${read.failure.message}` });
-    }
+    if (read.kind === 'failed') return namedIn(file, line, read);
     byName.set(name, read.policy);
   }
   return {
     kind: 'ok',
     policyOf: (host) => {
-      const policy = byName.get(policies.get(host) ?? '');
+      const policy = byName.get(policies.get(host)?.name ?? '');
       if (policy === undefined) throw new Error(`no policy for ${host}`);
       return policy;
     },

@@ -72,10 +72,15 @@ interface Sources {
 async function readSources(console: Console, names: readonly string[]): Promise<Sources | Failed> {
   const sources: InventorySource[] = [];
   let fleetFile: FleetFile | null = null;
-  const waiting = [...names];
-  for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-    const source = await readSource(name, console);
-    if ('kind' in source) return source;
+  const waiting: { readonly name: string; readonly line: number | null }[] = names.map((name) => ({
+    name,
+    line: null,
+  }));
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+    const source = await readSource(next.name, console);
+    if ('kind' in source) {
+      return fleetFile === null || next.line === null ? source : namedIn(fleetFile.file, next.line, source);
+    }
     if (!isFleetFile(source.text)) {
       sources.push(source);
       continue;
@@ -91,9 +96,19 @@ async function readSources(console: Console, names: readonly string[]): Promise<
       return failed({ kind: 'input-invalid', message, problems: parsed.problems });
     }
     fleetFile = parsed.fleet;
-    waiting.unshift(...fleetFile.inventories.map((inventory) => besideFile(file, inventory)));
+    waiting.unshift(
+      ...fleetFile.inventories.map(({ name, line }) => ({ name: besideFile(file, name), line })),
+    );
   }
   return { sources, fleetFile };
+}
+
+/** Why something cannot be read, with the line of the file that names it. */
+export function namedIn(file: string, line: number, { failure }: Failed): Failed {
+  if (failure.kind === 'aborted') return failed(failure);
+  // It is not the command line that is wrong.
+  const kind = failure.kind === 'usage' ? 'input-invalid' : failure.kind;
+  return failed({ ...failure, kind, file, line });
 }
 
 /** What a file names, by a path relative to it; a list of hosts is none. */

@@ -73,7 +73,7 @@ type FleetText = z.infer<typeof fleetSchema>;
 /** A fleet file that was read, not yet compared with the hosts there are. */
 export interface FleetFile {
   readonly file: string;
-  readonly inventories: readonly string[];
+  readonly inventories: readonly Named[];
   readonly text: FleetText;
   readonly lineOf: (path: readonly PropertyKey[]) => number;
 }
@@ -92,7 +92,8 @@ export function parseFleet(text: string, file: string): FleetFileResult {
   const read = readYaml(text, file, { what: 'fleet file', schema: fleetSchema, knownKeys, contradictions });
   if (!read.ok) return { ok: false, problems: read.problems.map(asInventory) };
   const { data, lineOf } = read;
-  return { ok: true, fleet: { file, inventories: data.inventories ?? [], text: data, lineOf } };
+  const inventories = (data.inventories ?? []).map((name, i) => ({ name, line: lineOf(['inventories', i]) }));
+  return { ok: true, fleet: { file, inventories, text: data, lineOf } };
 }
 
 function asInventory(problem: Diagnostic): Diagnostic {
@@ -134,6 +135,12 @@ function contradictions(content: unknown): Finding[] {
   return findings;
 }
 
+/** What a fleet file names, and in which of its lines. */
+export interface Named {
+  readonly name: string;
+  readonly line: number;
+}
+
 /** The hosts of inventories, with what a fleet file says of them. */
 export interface Fleet {
   /** The fleet file; null: there is none. */
@@ -144,7 +151,7 @@ export interface Fleet {
   readonly stages: readonly Stage[];
   readonly maxUnavailable: readonly (readonly [group: string, most: number])[];
   /** The policy of each host, as the fleet file names it; null: it says nothing of policies. */
-  readonly policies: ReadonlyMap<string, string> | null;
+  readonly policies: ReadonlyMap<string, Named> | null;
 }
 
 /** Hosts of which nobody said more than their inventory does. */
@@ -207,12 +214,13 @@ export function arrangeFleet(
   if (rest.length > 0)
     stages.push({ name: text.waves === undefined ? null : 'the others', hosts: rest, split: null });
 
-  let policies: Map<string, string> | null = null;
+  let policies: Map<string, Named> | null = null;
   if (text.policies !== undefined) {
     policies = new Map();
     for (const [i, { hosts: name, policy }] of text.policies.entries()) {
+      const named = { name: policy, line: lineOf(['policies', i, 'policy']) };
       for (const host of select(name, ['policies', i])) {
-        if (!policies.has(host.name)) policies.set(host.name, policy);
+        if (!policies.has(host.name)) policies.set(host.name, named);
       }
     }
     const without = hosts.flatMap(({ name }) => (policies?.has(name) === true ? [] : [name]));

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import stringWidth from 'string-width';
@@ -223,6 +223,37 @@ describe('plan', () => {
       kind: 'input-invalid',
       problems: [{ line: 3 }, { line: 5 }],
     });
+  });
+
+  it('names the line of a fleet file with what cannot be read, and the mistake in that', async () => {
+    const fleet = join(dir, 'fleet.yaml');
+    const bad = join(dir, 'bad.yaml');
+    writeFileSync(bad, policy('headroom: lots\n'));
+    const told = async (more: string, json = false) => {
+      writeFileSync(fleet, `schema: tasksctl/fleet/1\n${more}`);
+      return (await runCli(['plan', '-i', fleet, ...(json ? ['--json'] : [])])).stderr;
+    };
+    const hosts = 'inventories:\n- "web1,db1"\npolicies:\n- {hosts: web1, policy: default}\n';
+    expect(await told(`${hosts}- hosts: all\n  policy: bad.yaml\n`)).toBe(
+      `${bad}:3:11: error: headroom must be a percentage such as 50% [policy-value]\nerror: ${fleet}:7: ${bad} is no valid policy.\n`,
+    );
+    expect(JSON.parse(await told(`${hosts}- {hosts: all, policy: bad.yaml}\n`, true))).toMatchObject({
+      kind: 'input-invalid',
+      file: fleet,
+      line: 6,
+      problems: [{ file: bad, line: 3 }],
+    });
+    expect(await told(`${hosts}- {hosts: all, policy: none.yaml}\n`)).toContain(
+      `error: ${fleet}:6: Cannot read ${join(dir, 'none.yaml')}: `,
+    );
+    expect(await told(`${hosts}- {hosts: all, policy: defualt}\n`)).toMatch(
+      new RegExp(
+        `^error: ${fleet}:6: There is no policy template defualt; .*\nhelp: Did you mean default\\?\n$`,
+      ),
+    );
+    expect(await told('inventories:\n- "web1,db1"\n- none.ini\n')).toContain(
+      `error: ${fleet}:4: Cannot read ${join(dir, 'none.ini')}: `,
+    );
   });
 
   it('has a template of every name it offers', async () => {

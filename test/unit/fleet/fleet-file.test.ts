@@ -104,9 +104,9 @@ describe('a fleet file', () => {
     );
     expect(policies).toEqual(
       new Map([
-        ['db1', 'big.yaml'],
-        ['db2', 'database'],
-        ...['web1', 'web2', 'web3', 'web4'].map((name): [string, string] => [name, 'default']),
+        ['db1', { name: 'big.yaml', line: 3 }],
+        ['db2', { name: 'database', line: 4 }],
+        ...['web1', 'web2', 'web3', 'web4'].map((name) => [name, { name: 'default', line: 5 }] as const),
       ]),
     );
     expect(arranged('waves: [web]').policies).toBeNull();
@@ -147,7 +147,10 @@ describe('a fleet file', () => {
     const parsed = parseFleet(readFileSync(join(directory, 'fleet.yaml'), 'utf8'), 'fleet.yaml');
     if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
     const inventory = readInventory(
-      parsed.fleet.inventories.map((file) => ({ file, text: readFileSync(join(directory, file), 'utf8') })),
+      parsed.fleet.inventories.map(({ name: file }) => ({
+        file,
+        text: readFileSync(join(directory, file), 'utf8'),
+      })),
     );
     if (!inventory.ok) throw new Error(JSON.stringify(inventory.problems));
     expect(arrangeFleet(parsed.fleet, inventory.inventory)).toMatchObject({ ok: true });
