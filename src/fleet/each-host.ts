@@ -24,16 +24,20 @@ export async function eachHost<H extends { readonly groups: readonly string[] }>
   const running = new Set<Promise<void>>();
   const faults: unknown[] = [];
   const groupsOf = ({ groups }: H): readonly string[] => [...groups, 'all'];
-  const isFree = (host: H): boolean =>
-    groupsOf(host).every((group) => {
-      const most = maxUnavailable.get(group);
-      return most === undefined || (busy.get(group) ?? 0) + down(group) < most;
-    });
+  const nextFree = (): number => {
+    // Once for each group and not for each host: there may be thousands of hosts that wait for one group.
+    const full = new Set(
+      [...maxUnavailable.keys()].filter(
+        (group) => (busy.get(group) ?? 0) + down(group) >= (maxUnavailable.get(group) ?? 0),
+      ),
+    );
+    return waiting.findIndex((host) => !groupsOf(host).some((group) => full.has(group)));
+  };
   const count = (host: H, by: number): void => {
     for (const group of groupsOf(host)) busy.set(group, (busy.get(group) ?? 0) + by);
   };
   while (waiting.length > 0 && !stop() && faults.length === 0) {
-    const next = running.size < forks ? waiting.findIndex(isFree) : -1;
+    const next = running.size < forks ? nextFree() : -1;
     const [host] = next < 0 ? [] : waiting.splice(next, 1);
     if (host === undefined) {
       if (running.size === 0) break;
