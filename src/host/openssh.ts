@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,11 +56,14 @@ export async function connectOpenSsh(options: OpenSshOptions): Promise<ConnectRe
     keepaliveSeconds: Number(one('serveraliveinterval')) || defaultKeepaliveSeconds,
   };
   const terminal = askSecret === undefined ? null : openTerminal();
-  const opened =
+  let opened =
     terminal === null
       ? await login(options, settings, null)
       : await memory.alone(() => lendTerminal(() => login(options, settings, terminal)));
   if (terminal !== null) closeSync(terminal);
+  // Ctrl-C on the terminal has ended ssh, but not what needs it: once more, where it cannot be reached nor ask.
+  if ('kind' in opened && opened.kind === 'aborted' && options.signal === undefined)
+    opened = await login(options, settings, null);
   if ('kind' in opened) return { ok: false, error: opened };
   const sudo = memory.sudoPassword(
     target,
@@ -216,6 +219,12 @@ function openTerminal(): number | null {
   }
 }
 
+/** Those of this process; what is left of them when it exits in the middle of something goes with it. */
+const directories = new Set<string>();
+process.once('exit', () => {
+  for (const dir of directories) rmSync(dir, { recursive: true, force: true });
+});
+
 /** A new directory that is nobody else's, for a socket. */
 async function privateDirectory(): Promise<string | null> {
   for (const base of [process.env['XDG_RUNTIME_DIR'], tmpdir(), '/tmp']) {
@@ -223,7 +232,10 @@ async function privateDirectory(): Promise<string | null> {
     if (base === undefined || !/^\/[A-Za-z0-9._/+-]*$/.test(base) || base.length > maxDirectoryLength - 16)
       continue;
     const dir = await mkdtemp(join(base, 'tasksctl-')).catch(() => null);
-    if (dir !== null) return dir;
+    if (dir !== null) {
+      directories.add(dir);
+      return dir;
+    }
   }
   return null;
 }
