@@ -8,7 +8,7 @@ import type { Io } from './terminal.ts';
  */
 export function askLine(io: Io, prompt: SafeText): Promise<string | null> {
   return new Promise((resolve) => {
-    if (io.signal.aborted) return resolve(null);
+    if (io.signal.aborted || io.stdin.readableEnded) return resolve(null);
     const lines = createInterface({ input: io.stdin, output: io.stderr, terminal: false });
     const end = (line: string | null): void => {
       lines.removeListener('close', interrupted);

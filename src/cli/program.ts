@@ -413,7 +413,7 @@ function defineRollout(program: Command, run: Run): void {
       groupMaximum,
     )
     .option('--bake <time>', 'let each wave work for so long before its checks: 90s, 10m', duration)
-    .option('--pause', 'ask before each further wave; without a terminal stop after the first')
+    .option('--pause', 'ask before each further wave; without a terminal stop after each')
     .option(
       '--gate-command <command>',
       'a check of your own after each wave, run here by sh with TASKSCTL_HOSTS, TASKSCTL_WAVE and TASKSCTL_RUN; it fails by its exit status',

@@ -11,7 +11,7 @@ import { EXIT } from './exit-code.ts';
 import { failed, type Outcome } from './failure.ts';
 import { openRollout } from './open-rollout.ts';
 import type { ConnectionOptions } from './options.ts';
-import { exitCode, sameConnection } from './rollout.ts';
+import { exitCode, rollbackCommand } from './rollout.ts';
 import { withRollout } from './run-rollout.ts';
 import { write } from './terminal.ts';
 
@@ -55,13 +55,19 @@ export async function rollbackRollout(
         return console.result(safe`Nothing was changed.\n`, EXIT.done);
       }
     }
-    const result = await withRollout(console, options, { head, records, journal, plans }, (rollout) =>
+    // Also to go on with it: resumed, the rollout would go forward.
+    const commands = {
+      again: rollbackCommand(head, options, options.limit),
+      undo: rollbackCommand(head, options),
+    };
+    const work = { label: safe`Rolling back`, ended: 0, hosts: hosts.length, again: commands.again };
+    const result = await withRollout(console, options, { head, records, journal, plans }, work, (rollout) =>
       rollBackRollout(rollout, hosts),
     );
     const code = result.verdict === 'rolled-back' ? EXIT.done : exitCode(result, 0, false);
     return console.json
       ? console.document(rolloutJson(head, result, records, { nothingToDo: [], lost: [] }), code)
-      : console.result(rolloutText(head, result, sameConnection(options), console.style), code);
+      : console.result(rolloutText(head, result, commands, console.style), code);
   } finally {
     await journal.close();
     await plans.close();

@@ -406,13 +406,21 @@ interface Going extends HeldRollout {
 
 async function carryOn(console: Console, options: RolloutOptions, going: Going): Promise<Outcome> {
   const { head, records, journal, plans, rest } = going;
-  const result = await withRollout(console, options, { head, journal, plans, records }, runRollout);
+  const states = [...new RolloutState(head, records).hosts.values()];
+  const work = {
+    label: safe`Rolling out`,
+    ended: states.filter(({ kind }) => kind !== 'waiting' && kind !== 'applying' && kind !== 'unsettled')
+      .length,
+    hosts: states.length,
+    again: resumeCommand(head, options),
+  };
+  const result = await withRollout(console, options, { head, journal, plans, records }, work, runRollout);
   return finish(console, options, head, result, records, rest);
 }
 
 async function finish(
   console: Console,
-  options: Pick<RolloutOptions, 'transport' | 'sshConfig' | 'junit'>,
+  options: SameConnection & Pick<RolloutOptions, 'junit'>,
   head: JournalHead,
   result: RolloutResult,
   records: readonly JournalRecord[],
@@ -426,16 +434,28 @@ async function finish(
   const code = exitCode(result, lost.length, refused);
   if (console.json) return console.document(document, code);
   if (head.hosts.length === 0) return console.result(safe`Nothing to do.\n`, code);
-  return console.result(rolloutText(head, result, sameConnection(options), console.style), code);
+  const commands = { again: resumeCommand(head, options), undo: rollbackCommand(head, options) };
+  return console.result(rolloutText(head, result, commands, console.style), code);
 }
 
-/** The options to give again, for commands to copy. */
-export function sameConnection({
-  transport,
-  sshConfig,
-}: Pick<ConnectionOptions, 'transport' | 'sshConfig'>): SafeText {
+type SameConnection = Pick<ConnectionOptions, 'transport' | 'sshConfig' | 'askBecomePass'>;
+
+/** The options to give again. */
+function sameConnection({ transport, sshConfig, askBecomePass }: SameConnection): SafeText {
   const client = transport === 'ssh2' ? safe`` : safe` --transport ${shellWord(transport)}`;
-  return sshConfig === undefined ? client : safe`${client} --ssh-config ${shellWord(sshConfig)}`;
+  const config = sshConfig === undefined ? safe`` : safe` --ssh-config ${shellWord(sshConfig)}`;
+  return safe`${client}${config}${askBecomePass === true ? safe` --ask-become-pass` : safe``}`;
+}
+
+/** The command that goes on with a rollout, to copy. */
+function resumeCommand({ run }: JournalHead, options: SameConnection): SafeText {
+  return safe`tasksctl rollout --resume ${escapeText(run)}${sameConnection(options)}`;
+}
+
+/** The command that takes a rollout back, or these hosts of it, to copy. */
+export function rollbackCommand({ run }: JournalHead, options: SameConnection, limit?: string): SafeText {
+  const some = limit === undefined ? safe`` : safe` --limit ${shellWord(limit)}`;
+  return safe`tasksctl rollback ${escapeText(run)}${some}${sameConnection(options)}`;
 }
 
 export function exitCode({ verdict, state }: RolloutResult, lost: number, refused: boolean): number {

@@ -1,6 +1,4 @@
-import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { createInterface } from 'node:readline';
 import { hostEffects } from '../fleet/host-effects.ts';
 import type { HostPlanFile } from '../fleet/host-plan-file.ts';
 import type { JournalHead, JournalRecord } from '../fleet/journal.ts';
@@ -12,7 +10,7 @@ import { askYes, canAsk } from './ask-yes.ts';
 import { connector } from './connector.ts';
 import type { Console } from './console.ts';
 import type { ConnectionOptions } from './options.ts';
-import type { Progress } from './progress.ts';
+import { runCommand } from './run-command.ts';
 
 /** A rollout that is held by this process. */
 export interface HeldRollout {
@@ -23,25 +21,40 @@ export interface HeldRollout {
   readonly plans: HostPlanFile;
 }
 
+/** What is done with it, for whoever waits for it or wants to leave. */
+export interface Work {
+  /** `Rolling out` */
+  readonly label: SafeText;
+  /** How many hosts have it behind them, of so many. */
+  readonly ended: number;
+  readonly hosts: number;
+  /** The command that goes on with it. */
+  readonly again: SafeText;
+}
+
 /** Does something with a rollout on its real hosts, telling what happens; closes its journal. */
 export async function withRollout(
   console: Console,
-  options: ConnectionOptions,
+  options: ConnectionOptions & { readonly yes?: true },
   { head, journal, plans, records }: HeldRollout,
+  work: Work,
   act: (run: RolloutRun) => Promise<RolloutResult>,
 ): Promise<RolloutResult> {
   const { signal } = console.io;
-  let ended = 0;
-  const progress = console.progress(() => safe`Rolling out: ${ended} of ${head.hosts.length} hosts`);
+  let { ended } = work;
+  let isAsking = false;
+  const progress = console.progress(() => safe`${work.label}: ${ended} of ${work.hosts} hosts`);
   const say = (line: SafeText): void => {
     void console.aside(safe`${line}\n`);
   };
-  const onAbort = (): void => {
+  const onInterrupt = (): void => {
+    // Between waves nothing is begun.
+    if (isAsking) return;
     say(
-      safe`Interrupted: hosts that were begun are finished, no more are begun. Press Ctrl-C again to leave at once.`,
+      safe`Interrupted: hosts that were begun are finished, no more are begun. Press Ctrl-C again to leave at once;\nthen go on with: ${work.again}`,
     );
   };
-  signal.addEventListener('abort', onAbort, { once: true });
+  signal.addEventListener('abort', onInterrupt, { once: true });
   const effects = hostEffects({
     settings: head.settings,
     connect: (target, mostSeconds = options.timeout) =>
@@ -49,8 +62,21 @@ export async function withRollout(
     planOf: (name) => plans.get(name),
     operator: head.operator,
     timeoutMs: options.timeout * 1000,
-    command: (command, env) => runCommand(console, command, env),
-    proceed: (wave) => proceed(console, progress, wave),
+    command: (command, env, atInterrupt) =>
+      runCommand(
+        command,
+        { ...console.io.env, ...env },
+        { atInterrupt, signal, say: (line) => say(safe`  | ${escapeText(line)}`) },
+      ),
+    proceed: async (wave, resumed) => {
+      if (console.json || !canAsk(console.io) || (resumed && options.yes === true)) return resumed;
+      isAsking = true;
+      progress.pause();
+      const yes = await askYes(console.io, safe`Wave ${wave + 1} is through. Go on with wave ${wave + 2}?`);
+      progress.resume();
+      isAsking = false;
+      return yes;
+    },
     random: () => randomInt(0x10000),
     run: head.run,
     signal,
@@ -72,46 +98,8 @@ export async function withRollout(
       onEvent,
     });
   } finally {
-    signal.removeEventListener('abort', onAbort);
+    signal.removeEventListener('abort', onInterrupt);
     progress.pause();
     await journal.close();
   }
-}
-
-/** What a command of the operator's may take. */
-const COMMAND_TIMEOUT_MS = 15 * 60_000;
-
-/** Runs a command by sh on this machine; what it prints goes to standard error. Text: what is wrong. */
-function runCommand(
-  console: Console,
-  command: string,
-  env: Readonly<Record<string, string>>,
-): Promise<string | null> {
-  return new Promise((done) => {
-    const child = spawn('/bin/sh', ['-c', command], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...console.io.env, ...env },
-      timeout: COMMAND_TIMEOUT_MS,
-    });
-    let last = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on('line', (line) => {
-        if (line.trim() !== '') last = line.trim();
-        void console.aside(safe`  | ${escapeText(line)}\n`);
-      });
-    }
-    child.on('error', (error) => done(error.message));
-    child.on('close', (code, signal) => {
-      const how = code === null ? `it was ended by ${signal}` : `it ended with status ${code}`;
-      done(code === 0 ? null : `${how}${last === '' ? '' : `: ${last}`}`);
-    });
-  });
-}
-
-async function proceed(console: Console, progress: Progress, wave: number): Promise<boolean> {
-  if (console.json || !canAsk(console.io)) return false;
-  progress.pause();
-  const yes = await askYes(console.io, safe`Wave ${wave + 1} is through. Go on with wave ${wave + 2}?`);
-  progress.resume();
-  return yes;
 }

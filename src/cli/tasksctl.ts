@@ -7,7 +7,11 @@ process.on('SIGINT', () => {
   // The pager has the terminal, and Ctrl-C is one of its keys.
   if (isPaging) return;
   // Asked twice: whatever is still being tidied up has to wait for the next run.
-  if (interrupt.signal.aborted) process.exit(EXIT.interrupted);
+  if (interrupt.signal.aborted) {
+    // The prompt of the shell is not to stand behind what was being drawn.
+    if (process.stderr.isTTY) process.stderr.write('\n');
+    process.exit(EXIT.interrupted);
+  }
   interrupt.abort();
 });
 

@@ -24,7 +24,11 @@ export interface HostEffectsOptions {
   /** For reading a host, milliseconds. */
   readonly timeoutMs: number;
   /** Runs a command of the operator's with these variables; text: what is wrong. */
-  readonly command: (command: string, env: Readonly<Record<string, string>>) => Promise<string | null>;
+  readonly command: (
+    command: string,
+    env: Readonly<Record<string, string>>,
+    atInterrupt: 'finish' | 'end',
+  ) => Promise<string | null>;
   readonly proceed: RolloutEffects['proceed'];
   /** 0 to 65535, to tell runs of one second apart. */
   readonly random: () => number;
@@ -145,7 +149,7 @@ class HostEffects implements RolloutEffects {
     const env = { TASKSCTL_RUN: this.#options.run, TASKSCTL_HOST: host.name, TASKSCTL_TARGET: host.target };
     const bad = (detail: string) => ({ ok: false, detail });
     if (drain !== null) {
-      const fault = await this.#options.command(drain, env);
+      const fault = await this.#options.command(drain, env, 'finish');
       if (fault !== null) return bad(`it was not rebooted: the drain command: ${fault}`);
     }
     const drained = drain === null ? '' : '; it stays drained';
@@ -158,7 +162,7 @@ class HostEffects implements RolloutEffects {
     const [wrong] = await this.inspect(host);
     if (wrong !== undefined) return bad(`after its reboot: ${wrong}${drained}`);
     if (undrain !== null) {
-      const fault = await this.#options.command(undrain, env);
+      const fault = await this.#options.command(undrain, env, 'finish');
       if (fault !== null) return bad(`it has rebooted: the undrain command: ${fault}`);
     }
     return { ok: true, detail: '' };
@@ -167,11 +171,12 @@ class HostEffects implements RolloutEffects {
   async judgeWave(wave: number, hosts: readonly RolloutHost[]): Promise<readonly string[]> {
     const { gateCommand } = this.#options.settings;
     if (gateCommand === null) return [];
-    const fault = await this.#options.command(gateCommand, {
+    const env = {
       TASKSCTL_RUN: this.#options.run,
       TASKSCTL_WAVE: String(wave + 1),
       TASKSCTL_HOSTS: hosts.map(({ name }) => name).join(' '),
-    });
+    };
+    const fault = await this.#options.command(gateCommand, env, 'end');
     return fault === null ? [] : [`the gate command: ${fault}`];
   }
 

@@ -34,8 +34,8 @@ export interface RolloutEffects {
   ): Promise<{ readonly ok: boolean; readonly detail: string }>;
   /** Lets changed hosts work for so long under their new limits; less where the rollout is interrupted. */
   bake(hosts: readonly RolloutHost[], seconds: number): Promise<void>;
-  /** Whether to go on with the next wave. */
-  proceed(wave: number): Promise<boolean>;
+  /** Whether to go on after this wave. `resumed`: whoever resumed the rollout was not asked anything yet. */
+  proceed(wave: number, resumed: boolean): Promise<boolean>;
   newRun(): string;
   now(): string;
 }
@@ -118,9 +118,15 @@ class Rollout {
     const { stopped } = this.#state;
     if (stopped !== null && head.settings.onFailure !== 'stop') return this.#takeBack(stopped);
     const waves = 1 + Math.max(-1, ...head.hosts.map(({ wave }) => wave));
+    let resumed = true;
     for (let wave = 0; wave < waves; wave++) {
       if (this.#state.hasPassed(wave)) continue;
       const hosts = head.hosts.filter((host) => host.wave === wave);
+      const begun = hosts.some(({ name }) => this.#state.of(name).kind !== 'waiting');
+      if (head.settings.pause && wave > 0 && !begun && !(await effects.proceed(wave - 1, resumed))) {
+        return this.#result(this.#run.interrupted() ? 'interrupted' : 'paused', null);
+      }
+      resumed = false;
       const stage = hosts[0]?.stage ?? null;
       this.#run.onEvent?.({ kind: 'wave', wave, waves, hosts: hosts.length, stage });
       const left = await this.#apply(hosts);
@@ -147,9 +153,6 @@ class Rollout {
         const where = first.host === null ? '' : `${first.host}: `;
         const more = found.length === 1 ? '' : ` (and ${found.length - 1} more)`;
         return this.#stop(wave, `the gate after wave ${wave + 1} failed: ${where}${first.detail}${more}`);
-      }
-      if (head.settings.pause && wave + 1 < waves && !(await effects.proceed(wave))) {
-        return this.#result('paused', null);
       }
     }
     await this.#record({ what: 'end', at: effects.now(), verdict: 'done' });

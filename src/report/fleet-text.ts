@@ -149,11 +149,14 @@ const VERDICTS: Readonly<Record<RolloutResult['verdict'], string>> = {
   paused: 'Paused',
 };
 
-/** What became of a rollout: hosts that are not as they should be, how many there are of each kind, and what to do now. */
+/**
+ * What became of a rollout, or of taking it back: hosts that are not as they should be, how many there are of each kind, and
+ * the commands that go on with it and that undo it.
+ */
 export function rolloutText(
   head: JournalHead,
   result: RolloutResult,
-  again: SafeText,
+  commands: { readonly again: SafeText; readonly undo: SafeText },
   style: Style,
 ): SafeText {
   const { verdict, why, state } = result;
@@ -180,10 +183,10 @@ export function rolloutText(
     verdict === 'paused' ||
     verdict === 'rollback-incomplete'
   ) {
-    help.push(safe`To go on:   tasksctl rollout --resume ${escapeText(head.run)}${again}`);
+    help.push(safe`To go on:   ${commands.again}`);
   }
   if (verdict !== 'rolled-back' && (counts.get('applied') ?? 0) > 0) {
-    help.push(safe`To undo it: tasksctl rollback ${escapeText(head.run)}${again}`);
+    help.push(safe`To undo it: ${commands.undo}`);
   }
   return lines([
     ...bad,

@@ -111,7 +111,8 @@ class Fleet {
       return { ok: true, detail: '' };
     },
     bake: async () => {},
-    proceed: async () => false,
+    // Nobody is there to be asked: who resumes it has said so.
+    proceed: async (_, resumed) => resumed,
     newRun: () => `run-${++this.runs}`,
     now: () => '2026-01-01T00:00:00.000Z',
   };
@@ -313,6 +314,28 @@ describe('a rollout', () => {
       ({ verdict }) => verdict,
     );
     expect(verdicts).toEqual(['paused', 'paused', 'done']);
+  });
+
+  it('asks before each further wave, also when it is resumed, and does nothing before the answer', async () => {
+    const fleet = new Fleet();
+    const head = headOf([1, 1], { pause: true });
+    const asked: [wave: number, resumed: boolean][] = [];
+    const answer = (yes: boolean) => async (wave: number, resumed: boolean) => {
+      asked.push([wave, resumed]);
+      return yes;
+    };
+    Object.assign(fleet.effects, { proceed: answer(false) });
+    expect([(await go(head, fleet)).verdict, (await go(head, fleet)).verdict]).toEqual(['paused', 'paused']);
+    expect((await go(head, fleet, () => asked.length === 3)).verdict).toBe('interrupted');
+    expect([...fleet.applies.keys()]).toEqual(['h0-0']);
+    Object.assign(fleet.effects, { proceed: answer(true) });
+    expect((await go(head, fleet)).verdict).toBe('done');
+    expect(asked).toEqual([
+      [0, false],
+      [0, true],
+      [0, true],
+      [0, true],
+    ]);
   });
 
   it('is taken back host by host, and is at its end with the last', async () => {
