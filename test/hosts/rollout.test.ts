@@ -1,12 +1,13 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { z } from 'zod';
 import { runsSchema } from '../../src/report/apply-json.ts';
 import { fleetPlanSchema, rolloutSchema } from '../../src/report/rollout-json.ts';
 import { containersUnavailable, type LabHost, type Suite, startContainer } from '../lab/lab.ts';
+import { Terminal } from '../terminal.ts';
 import { Program, pidsMax, type Run, until } from './program.ts';
 
 /** Rollouts over a fleet of real hosts with systemd 247, 252 and 257, each with a network namespace and an sshd. */
@@ -86,8 +87,24 @@ describe.skipIf(why !== null)('a fleet', () => {
   };
   const states = ({ hosts: all }: Rollout): Record<string, string> =>
     Object.fromEntries(all.map(({ name, state }) => [name, state]));
-  const rollback = async (run: string | null): Promise<Run> =>
-    program.run('rollback', run ?? '', '--yes', '--json', '--ssh-config', config);
+  const rollback = async (run: string | null, ...more: string[]): Promise<Run> =>
+    program.run('rollback', run ?? '', '--yes', '--json', '--ssh-config', config, ...more);
+
+  /** The same on a terminal. */
+  const inTerminal = (...argv: string[]): Terminal => {
+    const cwd = join(program.dir, `terminal-${terminals.length}`);
+    mkdirSync(cwd);
+    const terminal = new Terminal([program.file, ...argv, '--ssh-config', config], cwd, {
+      columns: 200,
+      rows: 50,
+    });
+    terminals.push(terminal);
+    return terminal;
+  };
+  const terminals: Terminal[] = [];
+  afterEach(() => {
+    for (const terminal of terminals) terminal.close();
+  });
 
   /** All that a rollout may change: files, and what the kernel enforces. */
   const state = async (one: LabHost): Promise<string> => {
@@ -209,11 +226,11 @@ max-unavailable: {canary: 1}
   }, 300_000);
 
   it.each([
-    ['the check of the operator fails', 'web4'],
-    ['a unit has newly failed', 'web4'],
+    ['the check of the operator fails', 'web4', 'ssh2'],
+    ['a unit has newly failed', 'web4', 'openssh'],
   ])(
-    'stops and takes back the wave where %s',
-    async (what, bad) => {
+    'stops and takes back the wave where %s (%s, by %s)',
+    async (what, bad, transport) => {
       const four = ['web1', 'web2', 'web3', bad];
       const before = await onAll(four, state);
       const operator = what.includes('operator');
@@ -237,6 +254,8 @@ max-unavailable: {canary: 1}
         'rollback-wave',
         '--bake',
         '1s',
+        '--transport',
+        transport,
         ...gate,
       );
       const result = told(run);
@@ -257,18 +276,24 @@ max-unavailable: {canary: 1}
       const after = await onAll(four, state);
       expect(after.slice(2)).toEqual(before.slice(2));
       expect(await pidsMax(host('web1'), SLICE)).toBe(LIMIT);
-      expect((await rollback(result.run)).code).toBe(0);
+      expect((await rollback(result.run, '--transport', transport)).code).toBe(0);
       expect(await onAll(four, state)).toEqual(before);
     },
     300_000,
   );
 
-  it('loses no host to others that are broken, each in a way of its own', async () => {
+  it.each([
+    'ssh2',
+    'openssh',
+  ])('loses no host to others that are broken, each in a way of its own, by %s', async (transport) => {
     const names = NAMES.slice(0, 10);
     const hang = await hangingServer();
     const known = program.write('known_hosts', '');
     const wrong = readFileSync(host('web9').ssh.knownHostsFile, 'utf8');
-    const changed = program.write('changed', wrong.replaceAll(host('web9').ssh.host, host('web3').ssh.host));
+    const changed = program.write(
+      'changed',
+      `# the first line\n${wrong.replaceAll(host('web9').ssh.host, host('web3').ssh.host)}`,
+    );
     // Each name of the fleet once more, at the head of the file: ssh takes the first it finds.
     const broken = program.write(
       'broken',
@@ -301,7 +326,9 @@ max-unavailable: {canary: 1}
         '--ssh-config',
         broken,
         '--timeout',
-        '15',
+        '10',
+        '--transport',
+        transport,
         '--yes',
         '--json',
       ],
@@ -319,6 +346,12 @@ max-unavailable: {canary: 1}
       web5: 'connect-timeout',
       web7: 'timeout',
     });
+    const errorOf = (name: string) => result.lost.find((one) => one.name === name)?.error;
+    expect(errorOf('web3')?.message).toMatch(
+      new RegExp(`SHA256:.* at ${changed}:2, .*: ssh-keygen .*-R '${host('web3').ssh.host}'`),
+    );
+    expect(errorOf('web4')?.message).toContain(await fingerprint(host('web4')));
+    expect(errorOf('web4')?.message).toContain('ssh-keygen -lf');
     expect(states(result)).toEqual({
       web1: 'applied',
       web2: 'failed',
@@ -334,7 +367,12 @@ max-unavailable: {canary: 1}
     await host('web2').exec('umount /etc/systemd/system');
     await host('web8').exec('tc qdisc del dev "$(ls /sys/class/net | grep -v lo | head -1)" root || :');
     expect(
-      (await program.run('rollback', result.run ?? '', '--yes', '--json', '--ssh-config', broken)).code,
+      (
+        await program.run(
+          ...(['rollback', result.run ?? '', '--yes', '--json', '--ssh-config', broken] as const),
+          ...['--transport', transport],
+        )
+      ).code,
     ).toBe(0);
   }, 300_000);
 
@@ -386,32 +424,171 @@ max-unavailable: {canary: 1}
     expect(await onAll(four, state)).toEqual(before);
   }, 300_000);
 
-  it('finishes what it has begun at Ctrl-C, and is held by one controller at a time', async () => {
+  it('asks on a terminal before each further wave, and goes on where it was left by no, Ctrl-C or Ctrl-D', async () => {
     const three = ['web1', 'web2', 'web3'];
     const before = await onAll(three, state);
-    const running = program.start(
-      'rollout',
-      ...options(three.join(',')),
-      '--yes',
-      '--serial',
-      '1',
-      '--bake',
-      '1s',
-    );
-    await until('a host is through', async () => /web1: applied/.test(running.stderr));
+    const limits = () => onAll(three, (one) => pidsMax(one, SLICE));
+    const [old = ''] = await limits();
+    await onAll(three, (one) => one.exec('rm -rf /var/lib/tasksctl/runs'));
+    let screen = inTerminal('rollout', ...options(three.join(',')).slice(0, -2), '--serial', '1', '--pause');
+    await screen.shows(/Apply this to 3 hosts\? \[y\/N\]/);
+    // The second yes comes before its question.
+    screen.keys('y', 'Enter');
+    await screen.shows(/Wave 1 of 3/);
+    screen.keys('y', 'Enter');
+    await screen.shows(/Wave 1 is through\. Go on with wave 2\? \[y\/N\]/);
+    screen.keys('n', 'Enter');
+    expect(await screen.ended()).toBe('2');
     const run = rollouts().at(-1) ?? '';
-    const second = await program.run('rollout', '--resume', run, '--ssh-config', config);
-    expect([second.code, second.stderr]).toEqual([1, expect.stringContaining('is at work on it')]);
-    running.child.kill('SIGINT');
-    const ended = await running.ended;
-    expect(ended.code).toBe(130);
-    expect(ended.stdout).toContain(`rollout --resume ${run}`);
-    const resumed = await program.run('rollout', '--resume', run, '--json', '--ssh-config', config);
-    expect(resumed.code, resumed.stderr).toBe(0);
-    expect(await onAll(three, (one) => pidsMax(one, SLICE))).toEqual(three.map(() => LIMIT));
+    expect(screen.text()).toContain(`Paused. Run ${run}: 1 applied, 2 not begun of 3 hosts.`);
+    expect(screen.text()).toContain(`To go on:   tasksctl rollout --resume ${run} --ssh-config ${config}`);
+    expect((await limits()).slice(1)).not.toContain(LIMIT);
+
+    screen = inTerminal('rollout', '--resume', run);
+    await screen.shows(/Go on with wave 2/);
+    screen.keys('C-c');
+    expect(await screen.ended()).toBe('130');
+    expect(screen.text()).toContain(`Interrupted. Run ${run}: 1 applied, 2 not begun of 3 hosts.`);
+    expect(screen.text()).not.toContain('hosts that were begun');
+
+    screen = inTerminal('rollout', '--resume', run);
+    await screen.shows(/Go on with wave 2/);
+    screen.keys('y', 'Enter');
+    await screen.shows(/Go on with wave 3/);
+    screen.keys('C-d');
+    expect(await screen.ended()).toBe('2');
+    expect((await limits()).map((limit) => limit === LIMIT)).toEqual([true, true, false]);
+
+    screen = inTerminal('rollout', '--resume', run);
+    await screen.shows(/Go on with wave 3/);
+    screen.keys('y', 'Enter');
+    expect(await screen.ended()).toBe('0');
+    expect(await limits()).toEqual([LIMIT, LIMIT, LIMIT]);
+    expect(old).not.toBe(LIMIT);
+    expect(await onAll(three, (_, name) => applied(name))).toEqual([1, 1, 1]);
     expect((await rollback(run)).code).toBe(0);
     expect(await onAll(three, state)).toEqual(before);
   }, 300_000);
+
+  it.each([
+    'ssh2',
+    'openssh',
+  ])('by %s finishes what it has begun at Ctrl-C on a terminal, and leaves at once at a second, to be resumed', async (transport) => {
+    const four = ['web5', 'web6', 'web7', 'web8'];
+    const before = await onAll(four, state);
+    const by = ['--transport', transport];
+    // Each is in the middle of its change for a while, and then of the login that confirms it.
+    await onAll(four, async (one) => {
+      await one.writeFiles({
+        '/opt/slow-systemctl':
+          '#!/bin/sh\n[ "$*" != daemon-reload ] || [ -e /run/reloading ] || { : >/run/reloading; sleep 3; }\nexec /opt/systemctl "$@"\n',
+        '/opt/slow-keys':
+          '#!/bin/sh\n[ ! -e /run/reloading ] || [ -e /run/confirming ] || { : >/run/confirming; sleep 3; }\ncat /root/.ssh/authorized_keys\n',
+        '/etc/ssh/sshd_config.d/00-slow.conf':
+          'AuthorizedKeysFile none\nAuthorizedKeysCommand /opt/slow-keys\nAuthorizedKeysCommandUser root\n',
+      });
+      await one.exec(
+        `chmod 755 /opt/slow-*; rm -rf /var/lib/tasksctl/runs; systemctl reload ssh; sleep 0.5
+        real=$(readlink -f "$(command -v systemctl)")
+        cp -a $real /opt/systemctl; mount --bind /opt/slow-systemctl $real`,
+      );
+    });
+    const reached = (name: string, what: string) =>
+      until(`${name} is ${what}`, async () => {
+        const { code } = await host(name).exec(`[ -e /run/${what} ]`, { check: false });
+        return code === 0;
+      });
+    const begun = () => {
+      const text = readFileSync(join(program.dir, 'state/tasksctl/rollouts', run, 'journal.ndjson'), 'utf8');
+      return ['apply', 'applied'].map((what) => text.split(`"what":"${what}"`).length - 1);
+    };
+    let screen = inTerminal(
+      ...[
+        'rollout',
+        ...options(four.join(',')).slice(0, -2),
+        ...by,
+        '--yes',
+        '--forks',
+        '2',
+        '--serial',
+        '4',
+      ],
+    );
+    await reached('web5', 'confirming');
+    const run = rollouts().at(-1) ?? '';
+    screen.keys('C-c');
+    // One controller at a time.
+    const second = await program.run('rollout', '--resume', run, '--ssh-config', config);
+    expect([second.code, second.stderr]).toEqual([1, expect.stringContaining('is at work on it')]);
+    expect(await screen.ended()).toBe('130');
+    expect(screen.text()).toContain(`Interrupted. Run ${run}: 2 applied, 2 not begun of 4 hosts.`);
+    expect(begun()).toEqual([2, 2]);
+
+    screen = inTerminal('rollout', '--resume', run, ...by);
+    await reached('web7', 'reloading');
+    screen.keys('C-c');
+    await screen.shows(/Press Ctrl-C again to leave at once;\s+then go on with: tasksctl rollout --resume/);
+    screen.keys('C-c');
+    expect(await screen.ended()).toBe('130');
+    const [applies = 0, ends] = begun();
+    expect([applies > 2, ends]).toEqual([true, 2]);
+
+    screen = inTerminal('rollout', '--resume', run, ...by);
+    expect(await screen.ended()).toBe('0');
+    await onAll(four, (one) =>
+      one.exec(
+        'umount "$(readlink -f "$(command -v systemctl)")"; rm -f /etc/ssh/sshd_config.d/00-slow.conf /run/reloading /run/confirming; systemctl reload ssh; sleep 0.5',
+      ),
+    );
+    expect(await onAll(four, (one) => pidsMax(one, SLICE))).toEqual(four.map(() => LIMIT));
+    expect(await onAll(four, (_, name) => applied(name))).toEqual([1, 1, 1, 1]);
+    expect((await rollback(run, ...by)).code).toBe(0);
+    expect(await onAll(four, state)).toEqual(before);
+  }, 300_000);
+
+  it.each([
+    'ssh2',
+    'openssh',
+  ])('files the keys of twenty new hosts at once only where --accept-new is given, by %s', async (transport) => {
+    const foreign = readFileSync(host('web1').ssh.knownHostsFile, 'utf8').replace(
+      host('web1').ssh.host,
+      'elsewhere.example',
+    );
+    const known = program.write(`new-${transport}`, foreign);
+    const enrolling = program.write(
+      `enrolling-${transport}`,
+      readFileSync(config, 'utf8').replaceAll(/^UserKnownHostsFile .*$/gm, `UserKnownHostsFile ${known}`),
+    );
+    const check = (...more: string[]) =>
+      program.run(
+        ...(['rollout', '-i', inventory, '-p', policy, '--check', '--ssh-config', enrolling] as const),
+        ...['--transport', transport, '--max-fail', '100%', ...more],
+      );
+    const refused = fleetPlanSchema.parse(JSON.parse((await check('--json')).stdout));
+    expect(refused.lost.map(({ error }) => error.kind)).toEqual(NAMES.map(() => 'host-key-unknown'));
+    expect(readFileSync(known, 'utf8')).toBe(foreign);
+
+    const enrolled = await check('--accept-new');
+    expect(enrolled.code, enrolled.stderr).toBe(2);
+    for (const one of hosts.values()) {
+      const said = enrolled.stderr
+        .split('\n')
+        .filter((line) => line.includes(`${one.ssh.host}'`) || line.includes(`${one.ssh.host}:`));
+      expect(said).toEqual([
+        expect.stringMatching(/^warning: .*(?:Permanently added|was unknown and is now in)/),
+      ]);
+    }
+    const keys = [...hosts.values()].map(({ ssh }) => readFileSync(ssh.knownHostsFile, 'utf8'));
+    const linesOf = (text: string) =>
+      text.split('\n').flatMap((line) => (line === '' ? [] : [line.split(' ').slice(0, 3).join(' ')]));
+    expect(linesOf(readFileSync(known, 'utf8')).sort()).toEqual(
+      linesOf([foreign, ...keys].join('\n')).sort(),
+    );
+
+    const again = await check('--json');
+    expect(again.code, again.stderr).toBe(2);
+    expect(fleetPlanSchema.parse(JSON.parse(again.stdout)).lost).toEqual([]);
+  }, 120_000);
 
   /** A round takes a quarter of a minute: a dozen each time, more when looking for faults. */
   const ROUNDS = Number(process.env['TASKSCTL_ROUNDS'] ?? 12);
@@ -468,6 +645,11 @@ max-unavailable: {canary: 1}
       .sort();
   }
 });
+
+async function fingerprint(host: LabHost): Promise<string> {
+  const { stdout } = await host.exec('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub');
+  return stdout.toString().split(' ')[1] ?? '';
+}
 
 /** Takes connections and says nothing. */
 function hangingServer(): Promise<Server> {
