@@ -477,13 +477,16 @@ max-unavailable: {canary: 1}
     const four = ['web5', 'web6', 'web7', 'web8'];
     const before = await onAll(four, state);
     const by = ['--transport', transport];
-    // Each is in the middle of its change for a while, and then of the login that confirms it.
+    // An ssh that logs in is hit by Ctrl-C as well; ssh2 is in the middle of the login that confirms the change.
+    const amidLogin = transport === 'openssh';
+    const saved = join(program.dir, 'four.ndjson');
+    const plan = await program.run('plan', ...options(four.join(',')), '--out', saved);
+    expect(plan.code, plan.stderr).toBe(0);
     await onAll(four, async (one) => {
       await one.writeFiles({
-        '/opt/slow-systemctl':
-          '#!/bin/sh\n[ "$*" != daemon-reload ] || [ -e /run/reloading ] || { : >/run/reloading; sleep 3; }\nexec /opt/systemctl "$@"\n',
+        '/opt/slow-systemctl': `#!/bin/sh\n[ "$*" != daemon-reload ] || [ -e /run/reloading ] || { : >/run/reloading; ${amidLogin ? '' : ': >/run/slow; '}sleep 3; }\nexec /opt/systemctl "$@"\n`,
         '/opt/slow-keys':
-          '#!/bin/sh\n[ ! -e /run/reloading ] || [ -e /run/confirming ] || { : >/run/confirming; sleep 3; }\ncat /root/.ssh/authorized_keys\n',
+          '#!/bin/sh\n[ ! -e /run/slow ] || { rm /run/slow; : >/run/logging-in; sleep 3; }\ncat /root/.ssh/authorized_keys\n',
         '/etc/ssh/sshd_config.d/00-slow.conf':
           'AuthorizedKeysFile none\nAuthorizedKeysCommand /opt/slow-keys\nAuthorizedKeysCommandUser root\n',
       });
@@ -502,19 +505,9 @@ max-unavailable: {canary: 1}
       const text = readFileSync(join(program.dir, 'state/tasksctl/rollouts', run, 'journal.ndjson'), 'utf8');
       return ['apply', 'applied'].map((what) => text.split(`"what":"${what}"`).length - 1);
     };
-    let screen = inTerminal(
-      ...[
-        'rollout',
-        ...options(four.join(',')).slice(0, -2),
-        ...by,
-        '--yes',
-        '--forks',
-        '2',
-        '--serial',
-        '4',
-      ],
-    );
-    await reached('web5', 'confirming');
+    if (amidLogin) await host('web5').exec(': >/run/slow');
+    let screen = inTerminal('rollout', saved, ...by, '--yes', '--forks', '2', '--serial', '4');
+    await reached('web5', 'logging-in');
     const run = rollouts().at(-1) ?? '';
     screen.keys('C-c');
     // One controller at a time.
@@ -537,7 +530,7 @@ max-unavailable: {canary: 1}
     expect(await screen.ended()).toBe('0');
     await onAll(four, (one) =>
       one.exec(
-        'umount "$(readlink -f "$(command -v systemctl)")"; rm -f /etc/ssh/sshd_config.d/00-slow.conf /run/reloading /run/confirming; systemctl reload ssh; sleep 0.5',
+        'umount "$(readlink -f "$(command -v systemctl)")"; rm -f /etc/ssh/sshd_config.d/00-slow.conf /run/reloading /run/logging-in /run/slow; systemctl reload ssh; sleep 0.5',
       ),
     );
     expect(await onAll(four, (one) => pidsMax(one, SLICE))).toEqual(four.map(() => LIMIT));
