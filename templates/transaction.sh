@@ -41,6 +41,8 @@ generator=$generators/tasksctl-recover
 ask_seconds=15
 act_seconds=45
 
+nl='
+'
 step=start
 run=
 # What there is to undo: nothing, prepared (our own files only), armed (timer and boot unit only), changed (all).
@@ -167,6 +169,10 @@ names_of() { # N path
   old=${2%/*}/.tasksctl-$run_id-$1.old
 }
 
+make_volatile() {
+  [ -d "$volatile/$run_id" ] || mkdir -p -- "$volatile/$run_id"
+}
+
 valid_id() { # run id
   case $1 in
     [0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T[0-9][0-9][0-9][0-9][0-9][0-9]Z-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]) return 0 ;;
@@ -181,15 +187,17 @@ state_of() { # run directory
   while read -r state_line; do state=$state_line; done <"$1/state"
 }
 
-# The record comes first, the act after it. A state that cannot be recorded is not entered.
-enter() { # state
-  { printf '%s\n' "$1" >>"$run/state"; } 2>/dev/null && flush "$run/state"
+# The record comes first, the act after it. A state that cannot be recorded is not entered. More may be flushed with it.
+enter() { # state [path...]
+  { printf '%s\n' "$1" >>"$run/state"; } 2>/dev/null || return 1
+  shift
+  flush "$run/state" "$@"
 }
 
-# Seconds since boot: no change of the clock moves it.
-uptime_seconds() {
-  read -r uptime_word _ </proc/uptime
-  printf '%s' "${uptime_word%%.*}"
+# Sets `uptime` to the seconds since boot: no change of the clock moves it.
+read_uptime() {
+  read -r uptime _ </proc/uptime
+  uptime=${uptime%%.*}
 }
 
 # A host at its limit cannot fork, and this script has to. As root one may leave the limits of the login session;
@@ -209,9 +217,12 @@ begin() {
   cd /
   # A lost connection must not end a transaction half-way: the timer decides about what is not confirmed.
   trap '' HUP PIPE
-  has_timeout=no
-  ! timeout -s KILL 5 true 2>/dev/null || has_timeout=yes
-  [ "$(id -u)" = 0 ] || off not-root "uid $(id -u)"
+  has_timeout=yes
+  uid=$(timeout -s KILL 5 id -u 2>/dev/null) || {
+    has_timeout=no
+    uid=$(id -u)
+  }
+  [ "$uid" = 0 ] || off not-root "uid $uid"
   for tool in sha256sum stat cp mv ln rm mkdir rmdir chmod sync sort head tail od tr df grep; do
     command -v "$tool" >/dev/null 2>&1 || off tool-missing "$tool"
   done
@@ -222,7 +233,9 @@ begin() {
 # Of two contenders the later one to look sees the other, so both can never pass; an entry of a dead process means
 # nothing, whoever finds it may remove it, and no process ever has its name again.
 
+# Sets `identity`, to nothing for what does not run.
 identity_of() { # pid
+  identity=
   identity_line=
   { read -r identity_line <"/proc/$1/stat"; } 2>/dev/null || return 1
   identity_line=${identity_line##*) }
@@ -230,7 +243,7 @@ identity_of() { # pid
   set -- "$1" $identity_line
   # Zombies run nothing any more.
   [ "$2" != Z ] || return 1
-  printf '%s-%s-%s' "$1" "${21}" "$boot_id"
+  identity=$1-${21}-$boot_id
 }
 
 # Sets `holder` to another live entry, or to nothing.
@@ -240,7 +253,8 @@ find_holder() {
     [ -f "$entry" ] || continue
     entry_name=${entry##*/}
     [ "$entry" != "$lock" ] || continue
-    if [ "$(identity_of "${entry_name%%-*}")" = "$entry_name" ]; then
+    identity_of "${entry_name%%-*}"
+    if [ "$identity" = "$entry_name" ]; then
       holder=$entry
     else
       rm -f -- "$entry"
@@ -249,8 +263,9 @@ find_holder() {
 }
 
 try_lock() {
-  mkdir -p -- "$locks" || off failed "cannot make $locks"
-  lock=$locks/$(identity_of $$)
+  [ -d "$locks" ] || mkdir -p -- "$locks" || off failed "cannot make $locks"
+  identity_of $$
+  lock=$locks/$identity
   printf '%s\n' "$run_id" >"$lock" || off failed "cannot write $lock"
   find_holder
   [ -n "$holder" ] || return 0
@@ -279,7 +294,8 @@ take_lock_by_force() {
   take_lock 5 && return
   read -r holder_run <"$holder" 2>/dev/null || holder_run=
   holder_name=${holder##*/}
-  if [ "$holder_run" = "$run_id" ] && [ "$(identity_of "${holder_name%%-*}")" = "$holder_name" ]; then
+  identity_of "${holder_name%%-*}"
+  if [ "$holder_run" = "$run_id" ] && [ "$identity" = "$holder_name" ]; then
     kill -KILL "${holder_name%%-*}"
   fi
   take_lock 60
@@ -291,7 +307,10 @@ check_system() {
   [ -d /run/systemd/system ] || off systemd-not-running 'there is no /run/systemd/system'
   if [ -e /run/ostree-booted ]; then off image-based ostree; fi
   if [ -e /etc/NIXOS ]; then off image-based nixos; fi
-  if grep -q '^ID="\{0,1\}flatcar' /etc/os-release 2>/dev/null; then off image-based flatcar; fi
+  [ ! -r /etc/os-release ] ||
+    while read -r release_line; do
+      case $release_line in 'ID=flatcar'* | 'ID="flatcar'*) off image-based flatcar ;; esac
+    done </etc/os-release
   found_systemd=$(limited "$ask_seconds" systemctl --version 2>&1) || off systemd-not-answering "$found_systemd"
   found_systemd=${found_systemd#systemd }
   found_systemd=${found_systemd%%[!0-9]*}
@@ -363,14 +382,19 @@ recheck_file() { # N path before after mode
   [ "$print" = "$3" ] || off drift "$2 was changed while the run was being prepared"
 }
 
+# Directories that were looked at.
+spaces=
 check_space() { # directory
   space_dir=$1
   until [ -d "$space_dir" ]; do space_dir=${space_dir%/*}; done
-  space_line=$(df -P -k -- "${space_dir:-/}" 2>/dev/null | tail -n 1) || return 0
+  case $spaces in *" $space_dir "*) return 0 ;; esac
+  spaces="$spaces $space_dir "
+  space_line=$(df -P -k -- "${space_dir:-/}" 2>/dev/null)
+  space_line=${space_line##*"$nl"}
   # shellcheck disable=SC2086 # the columns of df; a device name may hold spaces, so count from the end
   set -- $space_line
   while [ $# -gt 3 ]; do shift; done
-  case $1 in
+  case ${1-} in
     '' | *[!0-9]*) return 0 ;;
   esac
   [ "$1" -ge "$need_kib" ] || off no-space "$space_dir: $1 KiB free, $need_kib KiB needed"
@@ -392,8 +416,8 @@ finish_unfinished() { # look|mend
     case $other_state in
       closed | restored | rolled-back) continue ;;
       awaiting)
-        other_left=$(seconds_left "$other")
-        [ "$other_left" = 0 ] || off awaiting "$other_id $other_left"
+        seconds_left "$other"
+        [ "$left" = 0 ] || off awaiting "$other_id $left"
         ;;
     esac
     frame "${other_state:-empty}" unfinished "$other_id"
@@ -422,14 +446,14 @@ read_word() { # file
   printf '%s' "$read_text"
 }
 
-# Seconds until a run restores itself; 0 when they are over or were another boot's.
+# Sets `left` to the seconds until a run restores itself; 0 when they are over or were another boot's.
 seconds_left() { # run directory
   left_boot=''
   left_until=0
   [ ! -r "$1/deadline" ] || read -r left_boot left_until <"$1/deadline"
-  left=$((left_until - $(uptime_seconds)))
+  read_uptime
+  left=$((left_until - uptime))
   if [ "$left_boot" != "$boot_id" ] || [ "$left" -lt 0 ]; then left=0; fi
-  printf '%s' "$left"
 }
 
 # --- backup ----------------------------------------------------------------------------------------------------------
@@ -437,15 +461,15 @@ seconds_left() { # run directory
 make_run() {
   for run_dir in "$home" "$runs"; do
     if [ -L "$run_dir" ]; then off symlink "$run_dir"; fi
-    [ -d "$run_dir" ] || make_said=$(mkdir -- "$run_dir" 2>&1) || off_write "$make_said"
   done
+  [ -d "$runs" ] || make_said=$(mkdir -p -- "$runs" 2>&1) || off_write "$make_said"
   make_said=$(mkdir -- "$run" 2>&1) || off_write "$make_said"
   phase=prepared
   # Not ":", which ends the shell when its redirection fails.
   for run_file in created side kernel report; do
     printf '' >"$run/$run_file" || off no-space "$run"
   done
-  mkdir -- "$run/backup" || off no-space "$run"
+  make_said=$(mkdir -p -- "$run/backup" "$volatile/$run_id" 2>&1) || off_write "$make_said"
   program_text >"$run/transaction.sh" && content plan >"$run/plan.json" && content record >"$run/record.json" ||
     off no-space "$run"
   hash_of "$run/transaction.sh"
@@ -540,25 +564,41 @@ note_kernel_file() { # path
   printf '%s %s\n' "$(read_word "$1")" "$1" >>"$run/kernel" || off no-space "$run"
 }
 
+# Writes down the missing directories of a path, to be flushed with all that is for the way back.
+noted=$nl
+note_directories() { # directory
+  [ ! -d "$1" ] || return 0
+  note_directories "${1%/*}"
+  case $noted in *"$nl$1$nl"*) return 0 ;; esac
+  noted=$noted$1$nl
+  printf '%s\n' "$1" >>"$run/created" || off no-space "$run"
+}
+
+note_directories_of() { # N path ...
+  note_directories "${2%/*}"
+}
+
 back_up() {
   backups=''
   side_n=0
   each_file backup_file
   each_property note_side
-  mkdir -p -- "$volatile/$run_id" || off failed "cannot make $volatile/$run_id"
+  note_directories "$generators"
+  each_file note_directories_of
   read_units "$volatile/$run_id/before" || off systemd-not-answering "systemctl show gave no answer within $ask_seconds s"
   note_kernel
   # shellcheck disable=SC2086 # paths below $run, which hold no spaces
   flush $backups "$run/created" "$run/side" "$run/kernel" "$run/boot" "$run/transaction.sh" "$run/transaction.sha256" \
     "$run/plan.json" "$run/record.json" "$run/backup"
-  enter prepared && flush "$run" "$runs" || off no-space "$run"
+  enter prepared "$run" "$runs" || off no-space "$run"
 }
 
 # --- recovery without a controller -----------------------------------------------------------------------------------
 
 # The timer is systemd's, so it neither needs the login session nor a free task in its slice. Its clock is monotonic.
 arm_timer() {
-  printf '%s %s\n' "$boot_id" "$(($(uptime_seconds) + guard_seconds))" >"$run/deadline" || off no-space "$run"
+  read_uptime
+  printf '%s %s\n' "$boot_id" "$((uptime + guard_seconds))" >"$run/deadline" || off no-space "$run"
   if ! command -v systemd-run >/dev/null 2>&1; then
     guard_launcher='nohup'
     ! command -v setsid >/dev/null 2>&1 || guard_launcher='setsid'
@@ -594,13 +634,12 @@ arm_boot() {
 }
 
 generator_text() {
-  cat <<END
-#!/bin/sh
+  printf '%s\n' "#!/bin/sh
 # Written by tasksctl for the time of run $run_id and removed when it ends: see systemd.generator(7).
 [ ! -d $volatile/$run_id ] || exit 0
-mkdir -p "\$1/sysinit.target.wants"
-ln -sf ../tasksctl-recover.service "\$1/sysinit.target.wants/tasksctl-recover.service"
-cat >"\$1/tasksctl-recover.service" <<UNIT
+mkdir -p \"\$1/sysinit.target.wants\"
+ln -sf ../tasksctl-recover.service \"\$1/sysinit.target.wants/tasksctl-recover.service\"
+cat >\"\$1/tasksctl-recover.service\" <<UNIT
 [Unit]
 Description=Restore the configuration of the unfinished tasksctl run $run_id
 DefaultDependencies=no
@@ -614,16 +653,26 @@ Type=oneshot
 ExecStart=/bin/sh $run/transaction.sh recover boot
 Slice=-.slice
 TasksMax=infinity
-UNIT
-END
+UNIT"
 }
 
 disarm_boot() {
-  if grep -q -F "$run_id" "$generator" 2>/dev/null; then
+  if has_line "*$run_id*" "$generator"; then
     rm -f -- "$generator" || problem "cannot remove $generator"
   fi
-  rm -f -- "$generators/.tasksctl-$run_id.new"
-  [ ! -d "$generators" ] || ! grep -q -x -F -- "$generators" "$run/created" || rmdir -- "$generators" 2>/dev/null || :
+  boot_new=$generators/.tasksctl-$run_id.new
+  [ ! -e "$boot_new" ] || rm -f -- "$boot_new"
+  [ ! -d "$generators" ] || ! has_line "$generators" "$run/created" || rmdir -- "$generators" 2>/dev/null || :
+}
+
+# Whether a small file has a line like the pattern.
+has_line() { # pattern file
+  [ -r "$2" ] || return 1
+  while read -r has_text || [ -n "$has_text" ]; do
+    # shellcheck disable=SC2254 # a pattern it is
+    case $has_text in $1) return 0 ;; esac
+  done <"$2"
+  return 1
 }
 
 # --- replacing files -------------------------------------------------------------------------------------------------
@@ -636,7 +685,10 @@ relabel() { # path...
 make_directories() { # directory
   [ ! -d "$1" ] || return 0
   make_directories "${1%/*}"
-  printf '%s\n' "$1" >>"$run/created" && flush "$run/created" || off no-space "$run"
+  case $noted in
+    *"$nl$1$nl"*) ;;
+    *) printf '%s\n' "$1" >>"$run/created" && flush "$run/created" || off no-space "$run" ;;
+  esac
   make_said=$(mkdir -m 0755 -- "$1" 2>&1) || off_write "$make_said"
   relabel "$1"
   flush "${1%/*}"
@@ -649,14 +701,17 @@ stage_file() { # N path before after mode
   if [ "$3" != absent ]; then
     stage_said=$(ln -- "$2" "$old" 2>&1) || off_write "$stage_said"
   fi
-  [ "$4" != absent ] || return 0
+  if [ "$4" = absent ]; then
+    flush "${2%/*}"
+    return 0
+  fi
   # The copy brings owner, mode, extended attributes and SELinux context; its bytes are then replaced.
   if [ "$3" != absent ]; then
     stage_said=$(cp -a -- "$2" "$stage_new" 2>&1) || off_write "$stage_said"
   fi
   stage_said=$({ content "$1" >"$stage_new"; } 2>&1) || off_write "${stage_said:-cannot write $stage_new}"
   chmod "$5" -- "$stage_new" || off failed "cannot set the mode of $stage_new"
-  flush "$stage_new"
+  flush "$stage_new" "${2%/*}"
   print_of "$stage_new"
   [ "$print" = "$4" ] || off no-space "$stage_new has not the wanted content: $print"
 }
@@ -760,7 +815,8 @@ undo_step() { # class N word...
 mark_journal() {
   journal_cursor=
   command -v journalctl >/dev/null 2>&1 || return 0
-  journal_cursor=$(limited "$ask_seconds" journalctl -q -n 1 --show-cursor -o cat 2>/dev/null | tail -n 1)
+  journal_cursor=$(limited "$ask_seconds" journalctl -q -n 1 --show-cursor -o cat 2>/dev/null)
+  journal_cursor=${journal_cursor##*"$nl"}
   case $journal_cursor in
     '-- cursor: '*) journal_cursor=${journal_cursor#-- cursor: } ;;
     *) journal_cursor= ;;
@@ -791,7 +847,7 @@ check_syntax() {
   command -v systemd-analyze >/dev/null 2>&1 || return 0
   [ -n "$(each_verify_unit echo)" ] || return 0
   syntax_dir=$volatile-$run_id
-  mkdir -- "$syntax_dir" && each_file copy_for_syntax || off no-space "$syntax_dir"
+  each_file copy_for_syntax
   # Looking for manual pages takes longer than all the rest.
   syntax_man=''
   [ "$found_systemd" -lt 235 ] || syntax_man=--man=no
@@ -799,9 +855,10 @@ check_syntax() {
     SYSTEMD_UNIT_PATH=$syntax_dir:
     export SYSTEMD_UNIT_PATH
     # shellcheck disable=SC2086 # one option or none
-    each_verify_unit limited "$ask_seconds" systemd-analyze $syntax_man verify 2>&1 | sed "s#$syntax_dir/#$units/#g"
+    each_verify_unit limited "$ask_seconds" systemd-analyze $syntax_man verify 2>&1
   )
   rm -rf -- "$syntax_dir"
+  [ -z "$syntax_said" ] || syntax_said=$(printf '%s\n' "$syntax_said" | sed "s#$syntax_dir/#$units/#g")
   judge_lines "$syntax_said"
 }
 
@@ -809,7 +866,8 @@ copy_for_syntax() { # N path before after mode
   case $2 in "$units"/*) ;; *) return 0 ;; esac
   [ "$4" != absent ] || return 0
   syntax_copy=$syntax_dir${2#"$units"}
-  mkdir -p -- "${syntax_copy%/*}" && content "$1" >"$syntax_copy"
+  { [ -d "${syntax_copy%/*}" ] || mkdir -p -- "${syntax_copy%/*}"; } && content "$1" >"$syntax_copy" ||
+    off no-space "$syntax_dir"
 }
 
 check_journal() {
@@ -903,8 +961,7 @@ miss() { # must what text
 }
 
 wait_for() { # what, a line of its own
-  pending="$pending${pending:+
-}$1"
+  pending="$pending${pending:+"$nl"}$1"
 }
 
 check_written() { # class N word...
@@ -914,7 +971,7 @@ check_written() { # class N word...
 }
 
 read_back() {
-  mkdir -p -- "$volatile/$run_id" || off failed "cannot make $volatile/$run_id"
+  make_volatile || off failed "cannot make $volatile/$run_id"
   read_units "$volatile/$run_id/after" || off systemd-not-answering "systemctl show gave no answer within $ask_seconds s"
   each_change judge_change
 }
@@ -946,6 +1003,7 @@ restore_file() { # N path before after mode
 remove_temporary() { # N path ...
   [ -d "${2%/*}" ] || return 0
   names_of "$1" "$2"
+  [ -e "$new" ] || [ -e "$old" ] || return 0
   rm -f -- "$new" "$old" || problem "cannot remove temporary files next to $2"
 }
 
@@ -985,7 +1043,7 @@ restore_kernel() {
       write_kernel "$kernel_path" "$kernel_value" || problem "cannot write $kernel_value to $kernel_path"
     done <"$run/kernel"
   # Units that came up in the meantime have the new value from the start.
-  mkdir -p -- "$volatile/$run_id"
+  make_volatile
   if read_units "$volatile/$run_id/restored"; then
     while read -r kernel_id kernel_max kernel_live kernel_cgroup; do
       case $kernel_live in - | none | "$kernel_max") continue ;; esac
@@ -1069,26 +1127,29 @@ tidy() {
 prune() {
   prune_left=$keep_runs
   prune_first=yes
-  prune_past=no
-  prune_ids=$keep_since
+  prune_ids=
+  # Newest first: names come in order, and an id begins with its time.
   for prune_dir in "$runs"/*; do
-    prune_ids="$prune_ids
-${prune_dir##*/}"
+    prune_id=${prune_dir##*/}
+    if [ -d "$prune_dir" ] && valid_id "$prune_id"; then prune_ids="$prune_id $prune_ids"; fi
   done
-  # Newest first: an id begins with its time. What comes after $keep_since is older.
-  for prune_id in $(printf '%s\n' "$prune_ids" | sort -r -u); do
-    prune_older=$prune_past
-    if [ "$prune_id" = "$keep_since" ]; then prune_past=yes; fi
-    if [ ! -d "$runs/$prune_id" ] || ! valid_id "$prune_id"; then continue; fi
+  for prune_id in $prune_ids; do
     prune_left=$((prune_left - 1))
     if [ "$prune_first" = yes ]; then
       prune_first=no
       continue
     fi
+    [ "$prune_left" -lt 0 ] || began_before "$prune_id" "$keep_since" || continue
     state_of "$runs/$prune_id"
-    case $state in closed | restored | rolled-back) ;; *) continue ;; esac
-    if [ "$prune_left" -lt 0 ] || [ "$prune_older" = yes ]; then remove_run "$prune_id"; fi
+    case $state in closed | restored | rolled-back) remove_run "$prune_id" ;; esac
   done
+}
+
+# By date, and by time on the same date.
+began_before() { # run id, run id
+  [ "${1%%T*}" -ge "${2%%T*}" ] || return 0
+  began_one=${1#*T} began_other=${2#*T}
+  [ "${1%%T*}" = "${2%%T*}" ] && [ "${began_one%%Z*}" -lt "${began_other%%Z*}" ]
 }
 
 # --- what the script is asked to do ----------------------------------------------------------------------------------
@@ -1155,7 +1216,6 @@ apply() {
   arm_boot
   step stage
   each_file stage_file
-  each_file flush_directory
   step recheck
   each_file recheck_file
   mark_journal
@@ -1174,7 +1234,8 @@ apply() {
   step commit
   if [ "$confirm" = yes ]; then
     enter awaiting || off no-space "$run"
-    finish 0 awaiting "$(seconds_left "$run")"
+    seconds_left "$run"
+    finish 0 awaiting "$left"
   fi
   enter applied || off no-space "$run"
   phase=nothing
@@ -1198,7 +1259,8 @@ confirm() {
     applied | closed) finish 0 applied ;;
     *) finish 5 restored confirm "$state" ;;
   esac
-  [ "$(seconds_left "$run")" -gt 0 ] || off too-late 'the time to confirm is over'
+  seconds_left "$run"
+  [ "$left" -gt 0 ] || off too-late 'the time to confirm is over'
   step commit
   enter applied || off no-space "$run"
   step tidy
@@ -1293,7 +1355,7 @@ rollback() {
   step arm
   # Once "rolling-back" is recorded a cut leaves an unfinished run, which the timer or the boot brings to its end.
   phase=armed
-  mkdir -p -- "$volatile/$run_id" || off failed "cannot make $volatile/$run_id"
+  make_volatile || off failed "cannot make $volatile/$run_id"
   # A rollback that was killed here has left its timer, and there can be only one of that name.
   disarm_timer
   arm_timer
@@ -1316,7 +1378,8 @@ status() {
   status_by=nobody
   if [ -n "$holder" ] && [ "$(read_word "$holder")" = "$run_id" ]; then status_by=running; fi
   state_of "$status_run"
-  frame "$state" status "$status_by" "$(seconds_left "$status_run")"
+  seconds_left "$status_run"
+  frame "$state" status "$status_by" "$left"
   cat -- "$status_run/report" 2>/dev/null || :
 }
 
