@@ -223,7 +223,7 @@ begin() {
     uid=$(id -u)
   }
   [ "$uid" = 0 ] || off not-root "uid $uid"
-  for tool in sha256sum stat cp mv ln rm mkdir rmdir chmod sync sort head tail od tr df grep; do
+  for tool in sha256sum stat cp mv ln rm mkdir rmdir chmod sync sort head od tr df grep; do
     command -v "$tool" >/dev/null 2>&1 || off tool-missing "$tool"
   done
 }
