@@ -73,7 +73,8 @@ function startShell(program: string): Promise<ScriptProcess | { readonly error: 
         child.stdout.destroy();
         child.stderr.destroy();
       };
-      child.once('exit', () => setTimeout(destroyPipes, drainMs).unref());
+      // What has come by then is read first, however long this process was busy.
+      child.once('exit', () => setTimeout(() => setImmediate(destroyPipes), drainMs).unref());
       resolve({
         stdin: child.stdin,
         stdout: child.stdout,

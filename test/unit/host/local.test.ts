@@ -37,6 +37,10 @@ async function gone(pid: number): Promise<boolean> {
   return false;
 }
 
+function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
 describe('localTransport', () => {
   it('runs a script and brings back its bytes and its exit status', async () => {
     const result = await run('printf "a\\000\\377"; echo oops >&2; exit 7');
@@ -130,6 +134,19 @@ describe('localTransport', () => {
       const result = await run('true', { asRoot: true });
       expect(result).toMatchObject({ kind: 'failed', error: { kind: 'sudo-missing' } });
     });
+  });
+
+  it('loses nothing of a script that ends while this process is busy for longer than output is waited for', async () => {
+    const second = output('sleep 0.7; echo second');
+    const silent = output('exec >&- 2>&-; sleep 0.7').then(() => block(1500));
+    const first = output('sleep 0.1; echo first', { onStdout: () => block(1000) });
+    // All have their scripts. The first ends now, the others while its output is looked at: what the second has said
+    // waits, while one after the other is found to have ended.
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    block(300);
+    expect(await first).toBe('first\n');
+    expect(await second).toBe('second\n');
+    await silent;
   });
 });
 
