@@ -38,7 +38,7 @@ export function parseProbe(output: Buffer, target: string): ProbeResult {
   const pidsRoot = probe.text('pids-root') || null;
   const files = filesOf({
     rows: probe.lines('files'),
-    contents: probe.texts('contents'),
+    contents: probe.payloads('contents'),
     unreadable: probe.lines('unreadable'),
   });
   problems.push(...files.problems);
@@ -108,8 +108,12 @@ class Probe {
   }
 
   /** The payloads of all frames of this name. */
+  payloads(name: string): Buffer[] {
+    return this.#frames.filter((frame) => frame.name === name).map(({ payload }) => payload);
+  }
+
   texts(name: string): string[] {
-    return this.#frames.filter((frame) => frame.name === name).map(({ payload }) => payload.toString('utf8'));
+    return this.payloads(name).map((payload) => payload.toString('utf8'));
   }
 
   text(name: string): string {

@@ -7,7 +7,7 @@ export interface ProbeFiles {
   /** Lines `MODE UID GID SIZE NAME//LINK`, see `parseRow`. */
   readonly rows: readonly string[];
   /** Lines `SIZE NAME`, an empty line, and the bytes of these files one after the other in hexadecimal. */
-  readonly contents: readonly string[];
+  readonly contents: readonly Buffer[];
   /** Names of regular files that could not be opened. */
   readonly unreadable: readonly string[];
 }
@@ -111,17 +111,17 @@ function liesBelow(path: string, links: ReadonlySet<string>): boolean {
   return false;
 }
 
-function readContents(payload: string, files: Map<string, SnapshotFile>, problem: Report): void {
+function readContents(payload: Buffer, files: Map<string, SnapshotFile>, problem: Report): void {
   const split = payload.indexOf('\n\n');
-  const sizes = (split < 0 ? payload : payload.slice(0, split)).split('\n').map((line) => {
+  const head = payload.toString('utf8', 0, split < 0 ? payload.length : split);
+  const sizes = head.split('\n').map((line) => {
     const [, size = '', path = ''] = /^([0-9]{1,9}) (\/.*)$/s.exec(line) ?? [];
     return { size: Number(size), path };
   });
-  const hex = split < 0 ? '' : payload.slice(split).replace(/[ \n]/g, '');
-  const bytes = Buffer.from(hex, 'hex');
+  const { bytes, isHex } = fromHex(payload.subarray(split < 0 ? payload.length : split));
   const wanted = sizes.reduce((sum, { size }) => sum + size, 0);
   // Where one file has changed between its size and its bytes, the places of those after it are unknown.
-  const whole = bytes.length === wanted && hex.length === 2 * wanted;
+  const whole = isHex && bytes.length === wanted;
   if (!whole)
     problem('malformed', `of ${sizes.length} files ${wanted} bytes were due and ${bytes.length} came`);
   let start = 0;
@@ -138,6 +138,15 @@ function readContents(payload: string, files: Map<string, SnapshotFile>, problem
     if (isUtf8(content)) file.text = content.toString('utf8');
     else file.base64 = content.toString('base64');
   }
+}
+
+/** The bytes of what `od -An -v -tx1` prints, as far as it is that: pairs of digits, with spaces and newlines between them. */
+function fromHex(text: Buffer): { readonly bytes: Buffer; readonly isHex: boolean } {
+  const digits = Buffer.allocUnsafe(text.length);
+  let length = 0;
+  for (const code of text) if (code !== 0x20 && code !== 0x0a) digits[length++] = code;
+  const bytes = Buffer.from(digits.toString('latin1', 0, length), 'hex');
+  return { bytes, isHex: length === 2 * bytes.length };
 }
 
 /** A file that systemd, sysctl or PAM would read there. */

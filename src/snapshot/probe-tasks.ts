@@ -38,55 +38,96 @@ function processesOf(
   controlGroup: string,
   namespaceOf: ReadonlyMap<number, number>,
 ): Map<number, Seen> {
-  const texts = new Map<number, Map<string, string>>();
+  const texts = new Map<number, Texts>();
   for (const line of lines) {
-    const match = /^\/proc\/([0-9]{1,10})\/[a-z]+:(.*)$/.exec(line);
-    if (match === null) continue;
-    const pid = Number(match[1]);
+    // Thousands of lines of each host: parted without a pattern.
+    const afterPid = line.indexOf('/', PROC.length);
+    const afterFile = line.indexOf(':', afterPid);
+    const pid = line.startsWith(PROC) && afterFile > 0 ? pidOf(line.slice(PROC.length, afterPid)) : null;
+    if (pid === null) continue;
     let fields = texts.get(pid);
     if (fields === undefined) {
-      fields = new Map();
+      fields = {};
       texts.set(pid, fields);
     }
-    const text = match[2] ?? '';
-    const controllers = /^[0-9]+:([^:]*):/.exec(text)?.[1];
-    if (controllers !== undefined) {
-      // On a hybrid host both the unified hierarchy and the one with the controller have a line.
-      const path = text.slice(text.indexOf(':', text.indexOf(':') + 1) + 1);
-      if (controllers !== '' || !fields.has('cgroup')) fields.set('cgroup', path);
-    } else if (text.startsWith('Max processes')) {
-      fields.set('limits', text);
-    } else {
-      const colon = text.indexOf(':');
-      if (colon > 0) fields.set(text.slice(0, colon), text.slice(colon + 1).trim());
-    }
+    readField(fields, line.slice(afterFile + 1));
   }
   const processes = new Map<number, Seen>();
   for (const [pid, fields] of texts) {
-    const uid = /^[0-9]{1,10}/.exec(fields.get('Uid') ?? '')?.[0];
+    const uid = /^[0-9]{1,10}/.exec(fields.uid ?? '')?.[0];
     // Gone between one file and the next.
     if (uid === undefined) continue;
-    const [, soft, hard] = /^Max processes +(\S+) +(\S+)/.exec(fields.get('limits') ?? '') ?? [];
-    const capabilities = /^[0-9a-f]{1,16}$/.exec(fields.get('CapEff') ?? '')?.[0] ?? '0';
-    const exempt = uid === '0' || (BigInt(`0x${capabilities}`) & EXEMPTING_CAPABILITIES) !== 0n;
-    const cgroup = fields.get('cgroup');
-    processes.set(
+    const [, soft, hard] = /^Max processes +(\S+) +(\S+)/.exec(fields.limits ?? '') ?? [];
+    const { cgroup } = fields;
+    const process: Writable<Seen> = {
       pid,
-      withoutUndefined({
-        pid,
-        comm: fields.get('Name') ?? '',
-        uid: Number(uid),
-        tasks: Number(/^[0-9]{1,7}$/.exec(fields.get('Threads') ?? '')?.[0] ?? 1),
-        cgroup: cgroup === undefined ? null : below(cgroup, controlGroup),
-        soft: rlimit(soft),
-        hard: rlimit(hard),
-        exempt: exempt || undefined,
-        pidNamespace: namespaceOf.get(pid),
-        whole: fields.has('limits') && fields.has('Threads'),
-      }),
-    );
+      comm: fields.name ?? '',
+      uid: Number(uid),
+      tasks: Number(/^[0-9]{1,7}$/.exec(fields.threads ?? '')?.[0] ?? 1),
+      cgroup: cgroup === undefined ? null : below(cgroup, controlGroup),
+      soft: rlimit(soft),
+      hard: rlimit(hard),
+      whole: fields.limits !== undefined && fields.threads !== undefined,
+    };
+    if (uid === '0' || hasExemptingCapability(fields.capabilities)) process.exempt = true;
+    const pidNamespace = namespaceOf.get(pid);
+    if (pidNamespace !== undefined) process.pidNamespace = pidNamespace;
+    processes.set(pid, process);
   }
   return processes;
+}
+
+const PROC = '/proc/';
+
+/** What the files of a process say, as it stands there. */
+interface Texts {
+  name?: string;
+  uid?: string;
+  threads?: string;
+  capabilities?: string;
+  limits?: string;
+  cgroup?: string;
+}
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+function pidOf(text: string): number | null {
+  return /^[0-9]{1,10}$/.test(text) ? Number(text) : null;
+}
+
+/** Takes a line of status, limits or cgroup. */
+function readField(fields: Texts, text: string): void {
+  const colon = text.indexOf(':');
+  if (colon < 0) {
+    if (text.startsWith('Max processes')) fields.limits = text;
+    return;
+  }
+  const key = text.slice(0, colon);
+  const value = text.slice(colon + 1);
+  switch (key) {
+    case 'Name':
+      fields.name = value.trim();
+      break;
+    case 'Uid':
+      fields.uid = value.trim();
+      break;
+    case 'Threads':
+      fields.threads = value.trim();
+      break;
+    case 'CapEff':
+      fields.capabilities = value.trim();
+      break;
+    default: {
+      // HIERARCHY:CONTROLLERS:PATH. On a hybrid host both the unified hierarchy and the one with the controller have a line.
+      const path = value.indexOf(':');
+      if (path < 0 || !/^[0-9]+$/.test(key)) break;
+      if (path > 0 || fields.cgroup === undefined) fields.cgroup = value.slice(path + 1);
+    }
+  }
+}
+
+function hasExemptingCapability(text = ''): boolean {
+  return /^[0-9a-f]{1,16}$/.test(text) && (BigInt(`0x${text}`) & EXEMPTING_CAPABILITIES) !== 0n;
 }
 
 function rlimit(text: string | undefined): string | null {
