@@ -60,7 +60,7 @@ export async function rollbackRollout(
       again: rollbackCommand(head, options, options.limit),
       undo: rollbackCommand(head, options),
     };
-    const work = { label: safe`Rolling back`, ended: 0, hosts: hosts.length, again: commands.again };
+    const work = { label: safe`Rolling back`, ended: [], hosts: hosts.length, again: commands.again };
     const result = await withRollout(console, options, { head, records, journal, plans }, work, (rollout) =>
       rollBackRollout(rollout, hosts),
     );

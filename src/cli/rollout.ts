@@ -10,6 +10,7 @@ import { type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
 import { type FleetOrder, HostPlanFile } from '../fleet/host-plan-file.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
 import {
+  type HostState,
   type JournalHead,
   type JournalRecord,
   type RolloutHost,
@@ -400,18 +401,20 @@ async function resume(console: Console, options: RolloutOptions, id: string): Pr
   }
 }
 
+/** States of hosts that a rollout still has to do with. */
+const OPEN: ReadonlySet<HostState['kind']> = new Set(['waiting', 'applying', 'unsettled']);
+
 interface Going extends HeldRollout {
   readonly rest: Rest;
 }
 
 async function carryOn(console: Console, options: RolloutOptions, going: Going): Promise<Outcome> {
   const { head, records, journal, plans, rest } = going;
-  const states = [...new RolloutState(head, records).hosts.values()];
+  const { hosts } = new RolloutState(head, records);
   const work = {
     label: safe`Rolling out`,
-    ended: states.filter(({ kind }) => kind !== 'waiting' && kind !== 'applying' && kind !== 'unsettled')
-      .length,
-    hosts: states.length,
+    ended: [...hosts].flatMap(([name, { kind }]) => (OPEN.has(kind) ? [] : [name])),
+    hosts: hosts.size,
     again: resumeCommand(head, options),
   };
   const result = await withRollout(console, options, { head, journal, plans, records }, work, runRollout);

@@ -25,8 +25,8 @@ export interface HeldRollout {
 export interface Work {
   /** `Rolling out` */
   readonly label: SafeText;
-  /** How many hosts have it behind them, of so many. */
-  readonly ended: number;
+  /** The hosts that have it behind them, of so many. */
+  readonly ended: readonly string[];
   readonly hosts: number;
   /** The command that goes on with it. */
   readonly again: SafeText;
@@ -41,9 +41,9 @@ export async function withRollout(
   act: (run: RolloutRun) => Promise<RolloutResult>,
 ): Promise<RolloutResult> {
   const { signal } = console.io;
-  let { ended } = work;
+  const ended = new Set(work.ended);
   let isAsking = false;
-  const progress = console.progress(() => safe`${work.label}: ${ended} of ${work.hosts} hosts`);
+  const progress = console.progress(() => safe`${work.label}: ${ended.size} of ${work.hosts} hosts`);
   const say = (line: SafeText): void => {
     void console.aside(safe`${line}\n`);
   };
@@ -82,7 +82,9 @@ export async function withRollout(
     signal,
   });
   const onEvent = (event: RolloutEvent): void => {
-    if (event.kind === 'host' && !('run' in event.state && event.state.kind !== 'applied')) ended++;
+    if (event.kind === 'host' && !('run' in event.state && event.state.kind !== 'applied')) {
+      ended.add(event.host.name);
+    }
     for (const line of eventLines(event, console.errorStyle)) say(line);
   };
   try {
