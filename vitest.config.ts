@@ -8,6 +8,8 @@ const lab = {
   hookTimeout: 300_000,
 } as const;
 
+const FLEET = ['test/hosts/rollout.test.ts'];
+
 export default defineConfig({
   test: {
     projects: [
@@ -20,9 +22,19 @@ export default defineConfig({
           testTimeout: 30_000,
         },
       },
-      // Real systemd hosts: one file at a time (they share the machine's cgroup tree), and time to boot.
-      { test: { name: 'hosts', include: ['test/hosts/**/*.test.ts', 'test/lab/**/*.test.ts'], ...lab } },
-      // Virtual machines: these share nothing with the others, so both can run at once.
+      // Real systemd hosts, which take their time to boot. Two files at once: they wait more than they work.
+      {
+        test: {
+          name: 'hosts',
+          include: ['test/hosts/**/*.test.ts', 'test/lab/**/*.test.ts'],
+          exclude: FLEET,
+          ...lab,
+          fileParallelism: true,
+          maxWorkers: 2,
+        },
+      },
+      // Twenty of them.
+      { test: { name: 'fleet', include: FLEET, ...lab } },
       { test: { name: 'vms', include: ['test/vm/**/*.test.ts'], ...lab } },
     ],
   },

@@ -19,35 +19,26 @@ function run(name, command, args) {
   return status === 0;
 }
 
-/** Runs projects of vitest.config.ts at once and adds up their tests. The first one's output is in sight, the others' comes after it. */
-async function tests(projects, prefix = [], options = []) {
-  console.log(`\n== tests: ${projects.join(', ')}`);
-  const runs = projects.map((project, n) => {
-    const vitest = [join(bin, 'vitest'), 'run', '--project', project, ...options];
-    const report = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportOf(project)}`];
-    const [command, ...args] = [...prefix, ...vitest, ...report];
-    const child = spawn(command, args, {
-      cwd: root,
-      stdio: n === 0 ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
+/** Runs a project of vitest.config.ts and adds up its tests. Its output is in sight as it comes, or all at the end. */
+async function tests(project, { prefix = [], options = [], inSight = true } = {}) {
+  if (inSight) console.log(`\n== tests: ${project}`);
+  const vitest = [join(bin, 'vitest'), 'run', '--project', project, ...options];
+  const report = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportOf(project)}`];
+  const [command, ...args] = [...prefix, ...vitest, ...report];
+  const to = inSight ? 'inherit' : 'pipe';
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', to, to] });
+  const output = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (data) => output.push(data));
+  const passed = await new Promise((resolve) => {
+    child.on('error', (error) => {
+      output.push(Buffer.from(String(error)));
+      resolve(false);
     });
-    const output = [];
-    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (data) => output.push(data));
-    const ended = new Promise((resolve) => {
-      child.on('error', (error) => {
-        output.push(String(error));
-        resolve(false);
-      });
-      child.on('close', (code) => resolve(code === 0));
-    });
-    return { project, output, ended };
+    child.on('close', (code) => resolve(code === 0));
   });
-  for (const { project, output, ended } of runs) {
-    const passed = await ended;
-    if (output.length > 0)
-      console.log(`\n== tests: ${project}\n${Buffer.concat(output.map((part) => Buffer.from(part)))}`);
-    if (!passed) ok = false;
-    addUp(project, passed);
-  }
+  if (output.length > 0) console.log(`\n== tests: ${project}\n${Buffer.concat(output)}`);
+  if (!passed) ok = false;
+  addUp(project, passed);
 }
 
 function reportOf(project) {
@@ -77,9 +68,14 @@ function count({ status, assertionResults }) {
 run('types', join(bin, 'tsc'), ['-p', '.']);
 run('types of the page', join(bin, 'tsc'), ['-p', 'src/report/html/page']);
 run('lint', join(bin, 'biome'), ['check', '.']);
-await tests(['unit'], [], ['--maxWorkers=100%']);
+await tests('unit', { options: ['--maxWorkers=100%'] });
 // Real hosts need root and a network of their own; without them the tests say so and are skipped.
-await tests(['hosts', 'vms'], process.getuid?.() === 0 ? [join(root, 'test/lab/in-lab')] : []);
+const prefix = process.getuid?.() === 0 ? [join(root, 'test/lab/in-lab')] : [];
+// Virtual machines share nothing with containers. The fleet takes all the inotify instances there are, so it is alone.
+const vms = tests('vms', { prefix, inSight: false });
+await tests('fleet', { prefix });
+await tests('hosts', { prefix });
+await vms;
 
 rmSync(reports, { recursive: true, force: true });
 console.log(`\n== ${ok ? 'all good' : 'FAILED, see above'}`);
