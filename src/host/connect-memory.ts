@@ -19,6 +19,8 @@ export interface Shared {
 export class ConnectMemory {
   readonly knownHosts = new KnownHostsFiles();
   readonly sshConfig = new SshConfigAnswers();
+  /** Targets that this machine's ssh logs in to on the terminal, with the first login of each. */
+  readonly onTerminal = new Map<string, Promise<unknown>>();
   readonly #settings = new Map<string, Promise<SshSettingsResult>>();
   readonly #secrets = new Map<string, AskedSecret>();
   readonly #sudo = new Map<string, SudoPassword>();

@@ -41,7 +41,7 @@ interface Settings {
  * values, as those of connectSsh.
  */
 export async function connectOpenSsh(options: OpenSshOptions): Promise<ConnectResult> {
-  const { target, destination, configFile, memory, askSecret, lendTerminal = (use) => use() } = options;
+  const { target, destination, configFile, memory, askSecret } = options;
   const answer = await memory.sshConfig.ask(destination, target, configFile);
   if (!answer.ok) return { ok: false, error: answer.missing === true ? noClient(target) : answer.error };
   const one = (key: string): string | undefined => answer.values.get(key)?.[0];
@@ -59,7 +59,7 @@ export async function connectOpenSsh(options: OpenSshOptions): Promise<ConnectRe
   let opened =
     terminal === null
       ? await login(options, settings, null)
-      : await memory.alone(() => lendTerminal(() => login(options, settings, terminal)));
+      : await loginOnTerminal(options, settings, terminal);
   if (terminal !== null) closeSync(terminal);
   // Ctrl-C on the terminal has ended ssh, but not what needs it: once more, where it cannot be reached nor ask.
   if ('kind' in opened && opened.kind === 'aborted' && options.signal === undefined)
@@ -71,6 +71,36 @@ export async function connectOpenSsh(options: OpenSshOptions): Promise<ConnectRe
     options.oneSudoPassword,
   );
   return { ok: true, transport: new OpenSshTransport(target, opened, sudo) };
+}
+
+/** Failures that could be for want of an answer. */
+const FOR_WANT_OF_AN_ANSWER: ReadonlySet<HostError['kind']> = new Set([
+  'auth-failed',
+  // By what a proxy says, or does not.
+  'connection-lost',
+  'unsupported',
+]);
+
+/**
+ * On a terminal ssh asks by itself, so there it is one login at a time. That is for the first host, and for those that fail
+ * where it cannot ask: the hosts of a fleet are not to wait for each other.
+ */
+async function loginOnTerminal(
+  options: OpenSshOptions,
+  settings: Settings,
+  terminal: number,
+): Promise<OpenSshMaster | HostError> {
+  const { memory, target, lendTerminal = (use) => use() } = options;
+  const { onTerminal } = memory;
+  const [first] = onTerminal.values();
+  if (first !== undefined && !onTerminal.has(target)) {
+    await first;
+    const opened = await login(options, settings, null);
+    if (!('kind' in opened && FOR_WANT_OF_AN_ANSWER.has(opened.kind))) return opened;
+  }
+  const opening = memory.alone(() => lendTerminal(() => login(options, settings, terminal)));
+  if (!onTerminal.has(target)) onTerminal.set(target, opening);
+  return opening;
 }
 
 function noClient(target: string): HostError {

@@ -1,6 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, stat } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -175,6 +177,45 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
       // The login's, and sudo's.
       expect(asked).toBe(2);
     });
+  });
+
+  it('keeps no host of a fleet waiting for another, and asks for those that want an answer', async () => {
+    const silent = createServer(() => {}).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const config = logins.file(
+      [
+        `Host silent\nHostName 127.0.0.1\nPort ${(silent.address() as AddressInfo).port}`,
+        'Host asks\nUser alice\nPubkeyAuthentication no',
+        `Host *\nHostName ${host.ssh.host}\nUser bob\nIdentityFile ${host.ssh.identityFile}\nIdentityAgent none`,
+        `UserKnownHostsFile ${host.ssh.knownHostsFile}\nGlobalKnownHostsFile none\n`,
+      ].join('\n'),
+    );
+    const hosts = 'one,silent,asks,two,three';
+    const command = `${program.file} status --no-pager -i ${hosts} --timeout 8 --transport openssh --ssh-config ${config}`;
+    const terminal = spawn('script', ['-qfec', command, '/dev/null'], {
+      env: { ...process.env, NO_COLOR: '1' },
+      timeout: 60_000,
+    });
+    let seen = '';
+    let asked = 0;
+    terminal.stdout.on('data', (chunk) => {
+      seen += String(chunk);
+      const questions = seen.match(/[Pp]assword[^\n]*: /g)?.length ?? 0;
+      if (questions > asked) terminal.stdin.write(`${password}\r`);
+      asked = questions;
+    });
+    const code = await new Promise((resolve) => terminal.on('exit', resolve));
+    silent.close();
+    expect({ code, seen }).toMatchObject({ code: 3 });
+    // The login's, and sudo's.
+    expect({ asked, seen }).toMatchObject({ asked: 2 });
+    const at = (text: RegExp) => seen.search(text);
+    const lost = at(/silent.*did not answer in time/);
+    expect({ lost, seen }).not.toMatchObject({ lost: -1 });
+    for (const name of ['one', 'two', 'three', 'asks']) {
+      const read = at(new RegExp(`${name}: .* used at `));
+      expect({ name, early: read >= 0 && read < lost, seen }).toMatchObject({ early: true });
+    }
   });
 
   describe('the host key', () => {
