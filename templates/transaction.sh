@@ -1078,8 +1078,8 @@ restore() { # state-on-the-way state-at-the-end
   each_file remove_temporary
   # From here on a reboot finds the old files.
   each_file flush_directory_if_there
-  if [ -z "$problems" ]; then disarm_boot; fi
   remove_created
+  if [ -z "$problems" ]; then disarm_boot; fi
   each_step undo_step
   sweep_recorder
   restore_kernel
