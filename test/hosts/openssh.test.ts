@@ -6,7 +6,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { HostError, RunResult, Transport } from '../../src/host/transport.ts';
 import { applySchema } from '../../src/report/apply-json.ts';
 import { containersUnavailable, type LabHost, password, startContainer } from '../lab/lab.ts';
@@ -30,6 +30,8 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'openssh-'));
+    // Sockets are looked for there, and other tests make some, too.
+    vi.stubEnv('XDG_RUNTIME_DIR', dir);
     program = Program.build();
     host = await startContainer({ suite: 'bookworm' });
     await host.writeFiles({
@@ -40,6 +42,7 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
   afterAll(async () => {
     await host?.stop();
     program?.remove();
+    vi.unstubAllEnvs();
     rmSync(dir, { recursive: true });
   });
 
@@ -54,9 +57,7 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
   };
   /** Directories of sockets that are left. */
   const sockets = async (): Promise<string[]> =>
-    (await readdir(process.env['XDG_RUNTIME_DIR'] ?? tmpdir())).filter((name) =>
-      /^tasksctl-\w{6}$/.test(name),
-    );
+    (await readdir(dir)).filter((name) => /^tasksctl-\w{6}$/.test(name));
   const fingerprint = async (): Promise<string> =>
     (await text(host, 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub')).split(' ')[1] ?? '';
 
@@ -79,7 +80,7 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
       expect(await accepted()).toBe(1);
       const made = (await sockets()).filter((name) => !before.includes(name));
       expect(made).toHaveLength(1);
-      const { mode } = await stat(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), made[0] ?? ''));
+      const { mode } = await stat(join(dir, made[0] ?? ''));
       expect((mode & 0o777).toString(8)).toBe('700');
       const two = await login(host, 'bob');
       expect(await accepted()).toBe(2);
@@ -142,8 +143,7 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
         async () => (await text(host, 'pgrep -fc "sshd: [b]ob" || :')) === '0',
       );
       for (const name of await sockets()) {
-        if (!before.includes(name))
-          rmSync(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), name), { recursive: true });
+        if (!before.includes(name)) rmSync(join(dir, name), { recursive: true });
       }
     });
 
