@@ -70,7 +70,7 @@ async function bringUp(
       // It was saved standing still, and stands still again once all is read.
       while (!/VM status: paused\s*\r?\n/.test(await monitor('info status'))) await sleep(20);
       await monitor('cont');
-      await waitForSshd(name, door, supervisor, Date.now() + 60_000);
+      await waitForSshd(name, door, supervisor, Date.now() + 180_000);
       await exec(`date -u -s @${Math.ceil(Date.now() / 1000)}`);
     } else {
       await waitForSshd(name, door, supervisor, Date.now() + bootTimeoutMs);
