@@ -10,7 +10,6 @@ import { type HostPlan, PlanGroups } from '../fleet/host-plan.ts';
 import { type FleetOrder, HostPlanFile } from '../fleet/host-plan-file.ts';
 import type { InventoryHost } from '../fleet/inventory.ts';
 import {
-  type HostState,
   type JournalHead,
   type JournalRecord,
   type RolloutHost,
@@ -38,7 +37,7 @@ import { openRollout, PLANS, rolloutDirectory } from './open-rollout.ts';
 import { operatorName } from './operator.ts';
 import type { ConnectionOptions, InventoryOptions, OutputOptions } from './options.ts';
 import { type FleetPlanned, lostJson, planFleet, plannedBy } from './plan-fleet.ts';
-import { type HeldRollout, withRollout } from './run-rollout.ts';
+import { type HeldRollout, hasEnded, withRollout } from './run-rollout.ts';
 import { write } from './terminal.ts';
 import { writeResult } from './write-file.ts';
 
@@ -401,9 +400,6 @@ async function resume(console: Console, options: RolloutOptions, id: string): Pr
   }
 }
 
-/** States of hosts that a rollout still has to do with. */
-const OPEN: ReadonlySet<HostState['kind']> = new Set(['waiting', 'applying', 'unsettled']);
-
 interface Going extends HeldRollout {
   readonly rest: Rest;
 }
@@ -413,7 +409,7 @@ async function carryOn(console: Console, options: RolloutOptions, going: Going):
   const { hosts } = new RolloutState(head, records);
   const work = {
     label: safe`Rolling out`,
-    ended: [...hosts].flatMap(([name, { kind }]) => (OPEN.has(kind) ? [] : [name])),
+    ended: [...hosts].flatMap(([name, state]) => (hasEnded(state) ? [name] : [])),
     hosts: hosts.size,
     again: resumeCommand(head, options),
   };

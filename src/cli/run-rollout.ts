@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { hostEffects } from '../fleet/host-effects.ts';
 import type { HostPlanFile } from '../fleet/host-plan-file.ts';
-import type { JournalHead, JournalRecord } from '../fleet/journal.ts';
+import type { HostState, JournalHead, JournalRecord } from '../fleet/journal.ts';
 import type { JournalFile } from '../fleet/journal-file.ts';
 import type { RolloutEvent, RolloutResult, RolloutRun } from '../fleet/rollout.ts';
 import { eventLines } from '../report/fleet-text.ts';
@@ -30,6 +30,13 @@ export interface Work {
   readonly hosts: number;
   /** The command that goes on with it. */
   readonly again: SafeText;
+}
+
+const OPEN: ReadonlySet<HostState['kind']> = new Set(['waiting', 'applying', 'unsettled']);
+
+/** Whether a rollout has nothing more to do on a host in this state, however it came out. */
+export function hasEnded({ kind }: HostState): boolean {
+  return !OPEN.has(kind);
 }
 
 /** Does something with a rollout on its real hosts, telling what happens; closes its journal. */
@@ -82,9 +89,7 @@ export async function withRollout(
     signal,
   });
   const onEvent = (event: RolloutEvent): void => {
-    if (event.kind === 'host' && !('run' in event.state && event.state.kind !== 'applied')) {
-      ended.add(event.host.name);
-    }
+    if (event.kind === 'host' && hasEnded(event.state)) ended.add(event.host.name);
     for (const line of eventLines(event, console.errorStyle)) say(line);
   };
   try {
