@@ -58,6 +58,23 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
   /** Directories of sockets that are left. */
   const sockets = async (): Promise<string[]> =>
     (await readdir(dir)).filter((name) => /^tasksctl-\w{6}$/.test(name));
+  /** Runs a command on a terminal and gives the password whenever it is asked for one. */
+  const answering = async (command: string) => {
+    const terminal = spawn('script', ['-qfec', command, '/dev/null'], {
+      env: { ...process.env, NO_COLOR: '1' },
+      timeout: 60_000,
+    });
+    let seen = '';
+    let asked = 0;
+    terminal.stdout.on('data', (chunk) => {
+      seen += String(chunk);
+      const questions = seen.match(/[Pp]assword[^\n]*: /g)?.length ?? 0;
+      if (questions > asked) terminal.stdin.write(`${password}\r`);
+      asked = questions;
+    });
+    const [code] = (await once(terminal, 'exit')) as [number | null];
+    return { code, seen, asked };
+  };
   const fingerprint = async (): Promise<string> =>
     (await text(host, 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub')).split(' ')[1] ?? '';
 
@@ -162,16 +179,7 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
         `PubkeyAuthentication no\nHostName ${host.ssh.host}\nUserKnownHostsFile ${host.ssh.knownHostsFile}\n`,
       );
       const command = `${program.file} status --no-pager --explain idle.service --transport openssh --ssh-config ${config} -t alice@lab`;
-      const terminal = spawn('script', ['-qfec', command, '/dev/null'], { timeout: 60_000 });
-      let seen = '';
-      let asked = 0;
-      terminal.stdout.on('data', (chunk) => {
-        seen += String(chunk);
-        const questions = seen.match(/[Pp]assword[^\n]*: /g)?.length ?? 0;
-        if (questions > asked) terminal.stdin.write(`${password}\r`);
-        asked = questions;
-      });
-      const code = await new Promise((resolve) => terminal.on('exit', resolve));
+      const { code, seen, asked } = await answering(command);
       expect({ code, seen }).toMatchObject({ code: 0, seen: expect.stringContaining('idle.service on ') });
       expect(seen).not.toContain(password);
       // The login's, and sudo's.
@@ -192,19 +200,7 @@ describe.skipIf(containersUnavailable() !== null)('by the ssh of this machine', 
     );
     const hosts = 'one,silent,asks,two,three';
     const command = `${program.file} status --no-pager -i ${hosts} --timeout 8 --transport openssh --ssh-config ${config}`;
-    const terminal = spawn('script', ['-qfec', command, '/dev/null'], {
-      env: { ...process.env, NO_COLOR: '1' },
-      timeout: 60_000,
-    });
-    let seen = '';
-    let asked = 0;
-    terminal.stdout.on('data', (chunk) => {
-      seen += String(chunk);
-      const questions = seen.match(/[Pp]assword[^\n]*: /g)?.length ?? 0;
-      if (questions > asked) terminal.stdin.write(`${password}\r`);
-      asked = questions;
-    });
-    const code = await new Promise((resolve) => terminal.on('exit', resolve));
+    const { code, seen, asked } = await answering(command);
     silent.close();
     expect({ code, seen }).toMatchObject({ code: 3 });
     // The login's, and sudo's.
